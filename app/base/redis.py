@@ -1,0 +1,48 @@
+"""Redis carries live messages between processes; whatever must not be lost is a row in Postgres."""
+
+import json
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import RedisError
+
+logger = logging.getLogger(__name__)
+
+WORKER_HEARTBEAT_KEY = "capture:worker-heartbeat"
+WORKER_HEARTBEAT_SECONDS = 10
+
+
+def connect_redis(url: str) -> Redis:
+    """Return a client whose every command has a time limit and one quick retry."""
+    return Redis.from_url(
+        url,
+        decode_responses=True,
+        socket_timeout=5,
+        socket_connect_timeout=2,
+        retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 1),
+        health_check_interval=15,
+    )
+
+
+async def publish(redis: Redis, channel: str, message: dict[str, Any]) -> None:
+    """Send a live message; losing one is allowed, so a broker that is away is logged and forgotten."""
+    try:
+        await redis.publish(channel, json.dumps(message))
+    except RedisError as error:
+        logger.warning("live message not published on %s: %s", channel, type(error).__name__)
+
+
+async def subscribe(redis: Redis, *channels: str) -> AsyncIterator[dict[str, Any] | None]:
+    """Yield each message on `channels`, and `None` about once a second when there is none.
+
+    Raises `redis.exceptions.RedisError` when the connection is lost; the caller subscribes again.
+    """
+    async with redis.pubsub(ignore_subscribe_messages=True) as pubsub:
+        await pubsub.subscribe(*channels)
+        while True:
+            message = await pubsub.get_message(timeout=1.0)
+            yield json.loads(message["data"]) if message else None

@@ -1,0 +1,87 @@
+"""Every setting of the product: the only module that reads the environment."""
+
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AliasChoices, Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+Door = Literal["api", "hub", "ingest", "pages"]
+ALL_DOORS: tuple[Door, ...] = ("api", "hub", "ingest", "pages")
+
+
+class Settings(BaseSettings):
+    """Typed settings; each is the environment variable `CAPTURE_<NAME>` unless an alias says otherwise."""
+
+    model_config = SettingsConfigDict(env_prefix="CAPTURE_", extra="ignore", populate_by_name=True)
+
+    # The web process
+    host: str = "127.0.0.1"
+    port: int = Field(8080, ge=0, le=65535)
+    public_url: str | None = None
+    doors: Annotated[tuple[Door, ...], NoDecode] = ALL_DOORS
+    max_body_bytes: int = 10 * 1024 * 1024
+
+    # Where things live. A database or Redis URL that is given means: nothing of that kind is embedded.
+    data_dir: Path = Path("data")
+    storage_url: str | None = None
+    database_url: str | None = Field(
+        None, validation_alias=AliasChoices("database_url", "DATABASE_URL", "CAPTURE_DATABASE_URL")
+    )
+    redis_url: str | None = Field(
+        None, validation_alias=AliasChoices("redis_url", "REDIS_URL", "CAPTURE_REDIS_URL")
+    )
+
+    # Secrets: made and kept in the data folder (0600) where not given
+    api_key: SecretStr | None = None
+    secret_key: SecretStr | None = None
+
+    # Capture
+    segment_seconds: float = Field(4.0, gt=0)
+    start_timeout_seconds: float = 120.0  # the vendor's recorder polls for 200 s; ours connects within 3
+    resume_seconds: float = 600.0
+    stop_timeout_seconds: float = 10.0
+    media_silence_seconds: float = 10.0  # a publisher that sends nothing for so long is gone
+    ice_addresses: Annotated[tuple[str, ...], NoDecode] = ()  # empty: this host's own, and loopback
+    display_alias_rows: bool = True  # contract C1
+
+    # Understanding
+    speech_model: str | None = None  # name or folder; unset: the package that carries one
+    speech_language: str | None = None
+    worker_threads: int = Field(4, ge=1)
+
+    # Webhooks and housekeeping
+    webhook_timeout_seconds: float = 60.0  # contract §2.5: a handler may start five pipelines inside
+    housekeeping_seconds: float = 2.0
+    export_lease_seconds: float = 20.0
+
+    log_level: str = "INFO"
+
+    @field_validator("doors", "ice_addresses", mode="before")
+    @classmethod
+    def _split_commas(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @property
+    def base_url(self) -> str:
+        """The URL under which clients reach this server, without a trailing slash."""
+        return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+    @property
+    def websocket_base_url(self) -> str:
+        """`base_url` with the WebSocket scheme."""
+        return "ws" + self.base_url.removeprefix("http")
+
+    @property
+    def effective_storage_url(self) -> str:
+        """The storage URL in force: the given one, else a folder inside the data folder."""
+        return self.storage_url or f"file://{(self.data_dir / 'objects').resolve()}"
+
+
+@cache
+def get_settings() -> Settings:
+    """The process's settings, read from the environment once."""
+    return Settings()

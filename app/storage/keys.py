@@ -1,0 +1,21 @@
+"""The only module that spells a storage key."""
+
+
+def segment_key(account_id: str, stream_id: str, segment_id: str, extension: str) -> str:
+    """A recorded piece of one stream."""
+    return f"{stream_prefix(account_id, stream_id)}{segment_id}.{extension}"
+
+
+def stream_prefix(account_id: str, stream_id: str) -> str:
+    """Everything recorded of one stream."""
+    return f"{account_id}/segments/{stream_id}/"
+
+
+def speech_key(account_id: str, stream_id: str, chunk_id: str) -> str:
+    """One utterance's sound, kept only until it is transcribed."""
+    return f"{account_id}/speech/{stream_id}/{chunk_id}.flac"
+
+
+def asset_key(account_id: str, asset_id: str, render_id: str, extension: str) -> str:
+    """A finished file of one asset. `render_id` keeps a retried render off the key of the first try."""
+    return f"{account_id}/assets/{asset_id}/{render_id}.{extension}"
