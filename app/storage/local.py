@@ -42,7 +42,8 @@ class LocalStorage:
             await self._in_thread(file.seek, start)
             left = length
             while left is None or left > 0:
-                block = await self._in_thread(file.read, READ_BYTES if left is None else min(READ_BYTES, left))
+                size = READ_BYTES if left is None else min(READ_BYTES, left)
+                block = await self._in_thread(file.read, size)
                 if not block:
                     return
                 if left is not None:

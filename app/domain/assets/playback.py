@@ -1,0 +1,74 @@
+"""Makes playbacks: whole assets, cuts of one, and cuts of several joined together."""
+
+import hashlib
+import json
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.base.errors import InvalidRequest, NotFound
+from app.domain.assets.models import Asset, Playback
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One stretch of one asset, in seconds from the asset's start."""
+
+    asset: Asset
+    start_seconds: float
+    end_seconds: float
+
+
+async def add_playback(
+    session: AsyncSession, account_id: str, parts: Sequence[tuple[Asset, float, float]], *, title: str
+) -> Playback:
+    """Return the playback of these `(asset, start, end)` parts, times in seconds.
+
+    Ends beyond an asset's length are cut there. Raises `InvalidRequest` when a part is empty or its
+    asset cannot be played.
+    """
+    rows = []
+    for asset, start, end in parts:
+        if asset.hls_index is None:
+            raise InvalidRequest(f"{asset.id} is not a video or audio that can be played")
+        start, end = max(0.0, start), min(end, asset.length_seconds)
+        if not start < end:
+            raise InvalidRequest(
+                f"a part of {asset.id} is empty: it must start before it ends, within"
+                f" {asset.length_seconds:.3f} s",
+                field="timeline",
+            )
+        rows.append({"asset_id": asset.id, "start": round(start, 3), "end": round(end, 3)})
+    if not rows:
+        raise InvalidRequest("no parts to play", field="timeline")
+    digest = hashlib.sha256(json.dumps([title, rows]).encode()).hexdigest()
+    await session.execute(
+        insert(Playback)
+        .values(slug=secrets.token_urlsafe(16), account_id=account_id, digest=digest, title=title, parts=rows)
+        .on_conflict_do_nothing(index_elements=["account_id", "digest"])
+    )
+    playback = await session.scalar(
+        select(Playback).where(Playback.account_id == account_id, Playback.digest == digest)
+    )
+    assert playback is not None
+    return playback
+
+
+async def open_playback(session: AsyncSession, slug: str) -> tuple[Playback, list[Part]]:
+    """Find a playback by its slug, with its assets. Raises `NotFound`, also when an asset is gone.
+
+    The slug is the credential: 128 random bits that only the owner's API answers hold.
+    """
+    playback = await session.get(Playback, slug)
+    if playback is None:
+        raise NotFound("nothing is playable here")
+    ids = {row["asset_id"] for row in playback.parts}
+    assets = {asset.id: asset for asset in await session.scalars(select(Asset).where(Asset.id.in_(ids)))}
+    if ids - assets.keys():
+        raise NotFound("what was playable here has been deleted")
+    parts = [Part(assets[row["asset_id"]], row["start"], row["end"]) for row in playback.parts]
+    return playback, parts

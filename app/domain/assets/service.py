@@ -1,0 +1,100 @@
+"""Registers, finds and removes finished media."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import delete, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.base.errors import NotFound
+from app.base.ids import new_id
+from app.domain.assets.models import Asset, Playback
+from app.domain.assets.playback import add_playback
+
+AssetKind = Literal["video", "audio", "image"]
+PREFIXES: dict[AssetKind, str] = {"video": "m", "audio": "a", "image": "img"}
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A finished file that already lies in storage."""
+
+    storage_key: str
+    media_type: str
+    size_bytes: int
+    length_seconds: float = 0.0
+    width: int | None = None
+    height: int | None = None
+    thumbnail_key: str | None = None
+    hls_index: dict[str, Any] | None = None
+    started_at_us: int | None = None
+
+
+def new_asset_id(kind: AssetKind) -> str:
+    """`m-…`, `a-…` or `img-…`: the prefix that both SDKs tell the classes apart by (contract §1.7)."""
+    return new_id(PREFIXES[kind])
+
+
+async def add_asset(
+    session: AsyncSession,
+    *,
+    asset_id: str,
+    account_id: str,
+    collection_id: str,
+    kind: AssetKind,
+    name: str,
+    file: StoredFile,
+) -> Asset:
+    """Register a stored file as an asset, playable at once if it has a fragment index."""
+    asset = Asset(
+        id=asset_id,
+        account_id=account_id,
+        collection_id=collection_id,
+        kind=kind,
+        name=name,
+        storage_key=file.storage_key,
+        media_type=file.media_type,
+        size_bytes=file.size_bytes,
+        length_seconds=file.length_seconds,
+        width=file.width,
+        height=file.height,
+        thumbnail_key=file.thumbnail_key,
+        hls_index=file.hls_index,
+        started_at_us=file.started_at_us,
+    )
+    session.add(asset)
+    await session.flush()
+    if file.hls_index is not None:
+        playback = await add_playback(session, account_id, [(asset, 0.0, file.length_seconds)], title=name)
+        asset.playback_slug = playback.slug
+    return asset
+
+
+async def get_asset(
+    session: AsyncSession, account_id: str, asset_id: str, *, kind: AssetKind | None = None
+) -> Asset:
+    """Raises `NotFound` for an unknown asset, another account's, and one of another kind."""
+    asset = await session.get(Asset, asset_id)
+    if asset is None or asset.account_id != account_id or (kind and asset.kind != kind):
+        raise NotFound(f"no {kind or 'asset'} {asset_id}")
+    return asset
+
+
+async def list_assets(
+    session: AsyncSession, account_id: str, kind: AssetKind, collection_id: str
+) -> list[Asset]:
+    """A collection's assets of one kind, newest first."""
+    rows = await session.scalars(
+        select(Asset)
+        .where(Asset.account_id == account_id, Asset.kind == kind, Asset.collection_id == collection_id)
+        .order_by(Asset.created_at.desc())
+    )
+    return list(rows)
+
+
+async def delete_asset(session: AsyncSession, asset: Asset) -> list[str]:
+    """Remove the asset's row and its playback; returns the storage keys to delete after the commit."""
+    if asset.playback_slug:
+        await session.execute(delete(Playback).where(Playback.slug == asset.playback_slug))
+    await session.delete(asset)
+    return [key for key in (asset.storage_key, asset.thumbnail_key) if key]

@@ -1,0 +1,31 @@
+"""Every table of the product in one import, for migrations and for processes that start."""
+
+from app.domain.accounts.models import Account, ApiKey, ClientToken
+from app.domain.assets.models import Asset, Playback
+from app.domain.collections.models import Collection
+from app.domain.operations.models import Operation
+from app.domain.outbox.models import OutboxMessage
+from app.domain.sessions.models import CaptureSession, Channel
+from app.domain.streams.models import Segment, Stream
+from app.domain.transcripts.models import SpeechChunk, Transcription, Utterance
+from app.domain.webhooks.models import WebhookDelivery, WebhookEndpoint
+
+__all__ = [
+    "Account",
+    "ApiKey",
+    "Asset",
+    "CaptureSession",
+    "Channel",
+    "ClientToken",
+    "Collection",
+    "Operation",
+    "OutboxMessage",
+    "Playback",
+    "Segment",
+    "SpeechChunk",
+    "Stream",
+    "Transcription",
+    "Utterance",
+    "WebhookDelivery",
+    "WebhookEndpoint",
+]

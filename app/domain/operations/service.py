@@ -1,0 +1,158 @@
+"""Requests long-running work once, hands it out under a lease, and keeps how it ended."""
+
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.base.errors import Conflict, NotFound
+from app.base.ids import new_id, utc_now
+from app.domain.operations.models import Operation
+from app.domain.outbox.jobs import Job, enqueue
+
+MAX_ATTEMPTS = 5
+
+
+class OperationKind(StrEnum):
+    EXPORT_SESSION = "export_session"
+    INDEX_SPOKEN_WORDS = "index_spoken_words"
+    RENDER_TIMELINE = "render_timeline"
+
+
+class LeaseLost(Conflict):
+    """Another worker has taken this operation over; what was made here must be dropped."""
+
+    code = "lease_lost"
+
+
+async def request_operation(
+    session: AsyncSession, account_id: str, kind: OperationKind, subject: str, request: dict[str, Any]
+) -> Operation:
+    """Return the operation of `subject`, made and enqueued if there was none."""
+    made = await session.scalar(
+        insert(Operation)
+        .values(
+            id=new_id("op"),
+            account_id=account_id,
+            kind=kind.value,
+            subject=subject,
+            request=request,
+            status="pending",
+            percentage=0,
+            attempts=0,
+        )
+        .on_conflict_do_nothing(index_elements=["account_id", "subject"])
+        .returning(Operation.id)
+    )
+    if made is not None:
+        await enqueue(session, Job.RUN_OPERATION, made)
+    operation = await find_operation(session, account_id, subject)
+    assert operation is not None
+    return operation
+
+
+async def restart_operation(session: AsyncSession, operation: Operation) -> None:
+    """Run a finished or failed operation again from its start."""
+    operation.status, operation.percentage, operation.attempts = "pending", 0, 0
+    operation.result = operation.error = operation.leased_by = operation.leased_until = None
+    await enqueue(session, Job.RUN_OPERATION, operation.id)
+
+
+async def find_operation(session: AsyncSession, account_id: str, subject: str) -> Operation | None:
+    """The account's operation on `subject`, if one was ever requested."""
+    return await session.scalar(
+        select(Operation).where(Operation.account_id == account_id, Operation.subject == subject)
+    )
+
+
+async def get_operation(session: AsyncSession, account_id: str, operation_id: str) -> Operation:
+    """Raises `NotFound` for an unknown operation and for another account's."""
+    operation = await session.get(Operation, operation_id)
+    if operation is None or operation.account_id != account_id:
+        raise NotFound(f"no operation {operation_id}")
+    return operation
+
+
+async def take_lease(
+    session: AsyncSession, operation_id: str, *, worker: str, seconds: float
+) -> Operation | None:
+    """Become the one that runs the operation; None when it is finished or in other hands."""
+    now = utc_now()
+    taken = await session.scalar(
+        update(Operation)
+        .where(
+            Operation.id == operation_id,
+            Operation.status.in_(("pending", "running")),
+            or_(Operation.leased_until.is_(None), Operation.leased_until < now),
+        )
+        .values(
+            status="running",
+            leased_by=worker,
+            leased_until=now + timedelta(seconds=seconds),
+            attempts=Operation.attempts + 1,
+        )
+        .returning(Operation)
+    )
+    if taken is not None and taken.attempts > MAX_ATTEMPTS:
+        # A worker that dies of this operation must not take the others with it for ever.
+        taken.status, taken.error = "failed", f"gave up after {MAX_ATTEMPTS} attempts"
+        return None
+    return taken
+
+
+async def extend_lease(
+    session: AsyncSession, operation_id: str, *, worker: str, seconds: float, percentage: int
+) -> None:
+    """Keep the lease and show progress. Raises `LeaseLost`."""
+    kept = await session.scalar(
+        update(Operation)
+        .where(Operation.id == operation_id, Operation.leased_by == worker, Operation.status == "running")
+        .values(leased_until=utc_now() + timedelta(seconds=seconds), percentage=percentage)
+        .returning(Operation.id)
+    )
+    if kept is None:
+        raise LeaseLost(f"operation {operation_id} is in other hands")
+
+
+async def finish(session: AsyncSession, operation_id: str, *, worker: str, result: dict[str, Any]) -> None:
+    """Keep the result, in the transaction that makes it true. Raises `LeaseLost`."""
+    await extend_lease(session, operation_id, worker=worker, seconds=0, percentage=100)
+    operation = await session.get_one(Operation, operation_id)
+    operation.status, operation.result, operation.leased_until = "done", result, None
+
+
+async def fail(
+    session: AsyncSession, operation_id: str, *, worker: str, message: str, retry_in_seconds: float | None
+) -> bool:
+    """Keep why it failed; with `retry_in_seconds` it runs again then, as long as attempts are left.
+
+    Returns True when it has failed for good. Raises `LeaseLost`.
+    """
+    await extend_lease(session, operation_id, worker=worker, seconds=0, percentage=0)
+    operation = await session.get_one(Operation, operation_id)
+    operation.error, operation.leased_by = message, None
+    if retry_in_seconds is not None and operation.attempts < MAX_ATTEMPTS:
+        operation.status = "pending"
+        operation.leased_until = utc_now() + timedelta(seconds=retry_in_seconds)
+        return False
+    operation.status, operation.leased_until = "failed", None
+    return True
+
+
+async def ring_abandoned(session: AsyncSession) -> None:
+    """Ask again for every unfinished operation whose lease ran out: its worker died, or it waits."""
+    now = utc_now()
+    abandoned = await session.scalars(
+        select(Operation.id).where(
+            Operation.status.in_(("pending", "running")),
+            or_(
+                Operation.leased_until < now,
+                (Operation.leased_until.is_(None)) & (Operation.created_at < now - timedelta(seconds=10)),
+            ),
+        )
+    )
+    for operation_id in abandoned.all():
+        await enqueue(session, Job.RUN_OPERATION, operation_id)

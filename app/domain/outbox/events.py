@@ -1,0 +1,147 @@
+"""The catalogue of events: each one's payload, the frames it becomes on a socket, and `emit()`."""
+
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.base.ids import new_id, utc_now
+from app.domain.outbox.models import OutboxMessage
+
+NOTIFY_CHANNEL = "outbox"
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Which sockets receive an event (contract §3).
+
+    A named connection gets it alone. Without one, every open socket of the account's collection does,
+    except those that some running pipeline has named: they asked for their own pipelines only.
+    """
+
+    collection_id: str
+    connection_id: str | None = None
+    except_connection_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SessionMoved:
+    """A capture session reached `status`. `data` is what the webhook of contract §2.5 carries."""
+
+    capture_session_id: str
+    end_user_id: str
+    status: str
+    data: Json
+
+    goes_to_webhooks = True
+
+    @property
+    def name(self) -> str:
+        return f"capture_session.{self.status}"
+
+    def envelope(self, message_id: str, at: datetime) -> Json:
+        """The webhook body (contract §2.5)."""
+        return {
+            "id": message_id,
+            "event_id": message_id,
+            "version": "2",
+            "event": self.name,
+            "timestamp": iso(at),
+            "capture_session_id": self.capture_session_id,
+            "end_user_id": self.end_user_id,
+            "status": self.status,
+            "data": self.data,
+        }
+
+    def frames(self, message_id: str, at: datetime) -> list[Json]:
+        # No top-level `id`: Node's stream({id}) would compare it before the stream's id (contract §3).
+        envelope = {key: value for key, value in self.envelope(message_id, at).items() if key != "id"}
+        return [
+            envelope
+            | {
+                "channel": "capture_session",
+                "session_id": self.capture_session_id,
+                "data": {"status": self.status, "event": self.name, **self.data},
+            }
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptFinal:
+    """An utterance was transcribed. Times are wall-clock Unix milliseconds of when it was said."""
+
+    rtstream_id: str
+    rtstream_name: str
+    utterance_id: str
+    text: str
+    start_ms: int
+    end_ms: int
+
+    goes_to_webhooks = False
+    name = "transcript.final"
+
+    def frames(self, message_id: str, at: datetime) -> list[Json]:
+        return [
+            {
+                "channel": "transcript",
+                "type": "transcript",
+                "event_id": message_id,
+                "timestamp": iso(at),
+                "rtstream_id": self.rtstream_id,
+                "rtstream_name": self.rtstream_name,
+                "text": self.text,
+                "is_final": True,
+                "data": {
+                    "text": self.text,
+                    "is_final": True,
+                    "start": self.start_ms,
+                    "end": self.end_ms,
+                    "utterance_id": self.utterance_id,
+                },
+            }
+        ]
+
+
+Event = SessionMoved | TranscriptFinal
+
+
+def iso(at: datetime) -> str:
+    """`2026-01-20T12:34:56.789Z`: the timestamp form of webhooks and frames."""
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+async def emit(
+    session: AsyncSession,
+    event: Event,
+    *,
+    account_id: str,
+    route: Route,
+    seq: int | None = None,
+) -> OutboxMessage:
+    """Write `event` in the caller's transaction; the relay carries it once that commits."""
+    message_id, at = new_id("evt"), utc_now()
+    payload: Json = {"frames": event.frames(message_id, at)}
+    if isinstance(event, SessionMoved):
+        payload["envelope"] = event.envelope(message_id, at)
+    message = OutboxMessage(
+        kind="event",
+        name=event.name,
+        message_id=message_id,
+        account_id=account_id,
+        capture_session_id=event.capture_session_id if isinstance(event, SessionMoved) else None,
+        seq=seq,
+        payload=payload,
+        route=asdict(route),
+    )
+    session.add(message)
+    await session.flush()
+    await ring(session)
+    return message
+
+
+async def ring(session: AsyncSession) -> None:
+    """Wake the relay when the caller's transaction commits."""
+    await session.execute(text(f"select pg_notify('{NOTIFY_CHANNEL}', '')"))

@@ -1,0 +1,25 @@
+"""Every job name, and `enqueue()`: a job is a row first, then a ring of Celery's doorbell."""
+
+from enum import StrEnum
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.domain.outbox.events import ring
+from app.domain.outbox.models import OutboxMessage
+
+
+class Job(StrEnum):
+    """Each takes one id and may run twice: what it must not do twice is guarded by a row."""
+
+    DELIVER_WEBHOOKS = "deliver_webhooks"
+    TRANSCRIBE_CHUNK = "transcribe_chunk"
+    REQUEST_EXPORT = "request_export"
+    RUN_OPERATION = "run_operation"
+    KEEP_HOUSE = "keep_house"
+
+
+async def enqueue(session: AsyncSession, job: Job, subject_id: str) -> None:
+    """Ask for `job` on `subject_id` in the caller's transaction; it is sent after that commits."""
+    session.add(OutboxMessage(kind="job", name=job.value, payload={"subject_id": subject_id}))
+    await session.flush()
+    await ring(session)

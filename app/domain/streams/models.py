@@ -1,0 +1,68 @@
+"""RTStreams, one per captured channel, and the segments recorded of them."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.base.db import Base, Created
+
+
+class PublisherState(StrEnum):
+    """Whether somebody sends this stream's media."""
+
+    NONE = "none"  # nobody has yet
+    LIVE = "live"
+    LOST = "lost"  # it went without a word and may come back
+    ENDED = "ended"  # it said that it was done
+
+
+class Stream(Created, Base):
+    """A real-time media stream. `publisher` names the ingest process that holds its peer."""
+
+    __tablename__ = "streams"
+    __table_args__ = (
+        CheckConstraint("status in ('connected', 'stopped')", name="status"),
+        CheckConstraint("publisher_state in ('none', 'live', 'lost', 'ended')", name="publisher_state"),
+        CheckConstraint("media_type in ('audio', 'video')", name="media_type"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id", ondelete="cascade"), index=True)
+    collection_id: Mapped[str] = mapped_column(ForeignKey("collections.id"), index=True)
+    capture_session_id: Mapped[str] = mapped_column(
+        ForeignKey("capture_sessions.id", ondelete="cascade"), index=True
+    )
+    channel_id: Mapped[str] = mapped_column(ForeignKey("channels.id", ondelete="cascade"), unique=True)
+    name: Mapped[str]  # mic:default, system_audio:default, display:1
+    category: Mapped[str]  # mic, system_audio, screen: what the SDKs select streams by
+    media_type: Mapped[str]
+    store: Mapped[bool]
+    status: Mapped[str] = mapped_column(default="connected")
+    publisher_state: Mapped[str] = mapped_column(default=PublisherState.NONE.value)
+    publisher: Mapped[str | None]
+    publisher_changed_at: Mapped[datetime | None]
+    publisher_seen_at: Mapped[datetime | None]
+    codec: Mapped[str | None]
+    first_media_at: Mapped[datetime | None]
+    exported_asset_id: Mapped[str | None] = mapped_column(ForeignKey("assets.id", ondelete="set null"))
+
+
+class Segment(Created, Base):
+    """A recorded piece of a stream, in storage before this row is. Times are Unix microseconds."""
+
+    __tablename__ = "segments"
+    __table_args__ = (Index("ix_segments_stream_id_started_at_us", "stream_id", "started_at_us"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    stream_id: Mapped[str] = mapped_column(ForeignKey("streams.id", ondelete="cascade"))
+    storage_key: Mapped[str] = mapped_column(unique=True)
+    codec: Mapped[str]
+    started_at_us: Mapped[int]
+    duration_us: Mapped[int]
+    size_bytes: Mapped[int]
+    frame_count: Mapped[int]
+    starts_with_keyframe: Mapped[bool]
+    width: Mapped[int | None]
+    height: Mapped[int | None]

@@ -1,0 +1,217 @@
+"""RTStreams from their opening to their end, and with them a capture session's way from start to stop."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.base.errors import Conflict, NotFound
+from app.base.ids import new_id, utc_now
+from app.domain.outbox.jobs import Job, enqueue
+from app.domain.sessions.models import CaptureSession, Channel
+from app.domain.sessions.service import lock_session, move
+from app.domain.sessions.states import Status
+from app.domain.streams.models import PublisherState, Segment, Stream
+
+LIVE_STATUSES = (Status.STARTING, Status.ACTIVE)
+
+
+async def open_streams(
+    session: AsyncSession, capture: CaptureSession, channels: Sequence[Channel]
+) -> list[Stream]:
+    """Make one stream for each channel of a starting session."""
+    streams = [
+        Stream(
+            id=new_id("rts"),
+            account_id=capture.account_id,
+            collection_id=capture.collection_id,
+            capture_session_id=capture.id,
+            channel_id=channel.id,
+            name=channel.name,
+            category=channel.category,
+            media_type=channel.media_type,
+            store=channel.store,
+        )
+        for channel in channels
+    ]
+    session.add_all(streams)
+    await session.flush()
+    return streams
+
+
+async def get_stream(session: AsyncSession, account_id: str, stream_id: str) -> Stream:
+    """Raises `NotFound` for an unknown stream and for another account's."""
+    stream = await session.get(Stream, stream_id)
+    if stream is None or stream.account_id != account_id:
+        raise NotFound(f"no rtstream {stream_id}")
+    return stream
+
+
+async def list_session_streams(session: AsyncSession, session_id: str) -> list[Stream]:
+    """The session's streams in the order of its channels: the primary display first."""
+    rows = await session.scalars(
+        select(Stream)
+        .join(Channel, Channel.id == Stream.channel_id)
+        .where(Stream.capture_session_id == session_id)
+        .order_by(Channel.position)
+    )
+    return list(rows)
+
+
+async def list_segments(session: AsyncSession, stream_id: str) -> list[Segment]:
+    """What was recorded of a stream, in time order."""
+    rows = await session.scalars(
+        select(Segment).where(Segment.stream_id == stream_id).order_by(Segment.started_at_us)
+    )
+    return list(rows)
+
+
+async def attach_publisher(session: AsyncSession, stream_id: str, publisher: str) -> Stream:
+    """Give the stream to an ingest process.
+
+    Raises `Conflict` when its session does not take media now, or when a publisher is sending already.
+    """
+    stream = await _lock(session, stream_id)
+    capture = await session.get_one(CaptureSession, stream.capture_session_id, populate_existing=True)
+    if capture.status not in LIVE_STATUSES:
+        raise Conflict(
+            f"this capture session is {capture.status}: it takes no media", code="session_not_live"
+        )
+    if stream.publisher_state == PublisherState.LIVE:
+        raise Conflict(f"{stream.name} already has a publisher", code="already_published")
+    now = utc_now()
+    stream.publisher_state, stream.publisher = PublisherState.LIVE.value, publisher
+    stream.publisher_changed_at = stream.publisher_seen_at = now
+    return stream
+
+
+async def detach_publisher(session: AsyncSession, stream_id: str, publisher: str, *, ended: bool) -> None:
+    """The process holds the stream's peer no longer; `ended` tells a goodbye from a loss."""
+    stream = await _lock(session, stream_id)
+    if stream.publisher == publisher and stream.publisher_state == PublisherState.LIVE:
+        stream.publisher_state = (PublisherState.ENDED if ended else PublisherState.LOST).value
+        stream.publisher, stream.publisher_changed_at = None, utc_now()
+
+
+async def media_flows(session: AsyncSession, stream_id: str, codec: str) -> None:
+    """The first frame of a stream arrived: a starting session becomes active, with its streams named."""
+    stream = await session.get_one(Stream, stream_id)
+    capture = await lock_session(session, stream.capture_session_id)
+    stream.codec = codec
+    stream.first_media_at = stream.first_media_at or utc_now()
+    if capture.status == Status.STARTING:
+        streams = await list_session_streams(session, capture.id)
+        await move(session, capture, Status.ACTIVE, {"rtstreams": [_announced(row) for row in streams]})
+
+
+async def publishers_alive(session: AsyncSession, publisher: str, stream_ids: Sequence[str]) -> None:
+    """The ingest process `publisher` still holds these streams."""
+    await session.execute(
+        update(Stream)
+        .where(Stream.id.in_(stream_ids), Stream.publisher == publisher)
+        .values(publisher_seen_at=utc_now())
+    )
+
+
+async def add_segment(session: AsyncSession, segment: Segment) -> None:
+    """Register a recorded piece whose object is in storage."""
+    session.add(segment)
+    await session.flush()
+
+
+async def request_stop(session: AsyncSession, capture: CaptureSession, *, reason: str | None = None) -> None:
+    """Move a locked session to `stopping`; streams that nobody is sending stop at once.
+
+    Those with a publisher stop when their ingest process has stored what it holds. Raises `IllegalMove`.
+    """
+    await move(session, capture, Status.STOPPING)
+    capture.end_reason = reason
+    await session.execute(
+        update(Stream)
+        .where(Stream.capture_session_id == capture.id, Stream.publisher_state != PublisherState.LIVE.value)
+        .values(status="stopped")
+    )
+    await _stop_if_drained(session, capture)
+
+
+async def stop_stream(session: AsyncSession, stream_id: str) -> None:
+    """A stream of a stopping session has drained; the last one makes the session `stopped`."""
+    stream = await session.get_one(Stream, stream_id)
+    capture = await lock_session(session, stream.capture_session_id)
+    await session.refresh(stream)
+    stream.status = "stopped"
+    if stream.publisher_state == PublisherState.LIVE:
+        stream.publisher_state, stream.publisher = PublisherState.ENDED.value, None
+        stream.publisher_changed_at = utc_now()
+    await session.flush()
+    await _stop_if_drained(session, capture)
+
+
+async def lose_silent_publishers(session: AsyncSession, silence_seconds: float) -> int:
+    """Mark as lost every publisher whose ingest process has not been heard of; returns how many."""
+    lost = await session.execute(
+        update(Stream)
+        .where(
+            Stream.publisher_state == PublisherState.LIVE.value,
+            Stream.publisher_seen_at < utc_now() - timedelta(seconds=silence_seconds),
+        )
+        .values(publisher_state=PublisherState.LOST.value, publisher=None, publisher_changed_at=utc_now())
+        .returning(Stream.id)
+    )
+    return len(lost.all())
+
+
+async def abandoned_sessions(
+    session: AsyncSession, *, resume_seconds: float, ended_seconds: float
+) -> list[str]:
+    """Active sessions that nobody has sent media to for so long.
+
+    `resume_seconds` after the last publisher was lost; `ended_seconds` where all of them said goodbye.
+    """
+    changed = func.coalesce(func.max(Stream.publisher_changed_at), func.max(CaptureSession.status_changed_at))
+    lost = func.count().filter(Stream.publisher_state == PublisherState.LOST.value)
+    live = func.count().filter(Stream.publisher_state == PublisherState.LIVE.value)
+    now = utc_now()
+    rows = await session.scalars(
+        select(CaptureSession.id)
+        .join(Stream, Stream.capture_session_id == CaptureSession.id)
+        .where(CaptureSession.status == Status.ACTIVE)
+        .group_by(CaptureSession.id)
+        .having(live == 0)
+        .having(
+            (changed < now - timedelta(seconds=resume_seconds))
+            | ((lost == 0) & (changed < now - timedelta(seconds=ended_seconds)))
+        )
+    )
+    return list(rows)
+
+
+def _announced(stream: Stream) -> dict[str, Any]:
+    return {
+        "rtstream_id": stream.id,
+        "name": stream.name,
+        "channel_id": stream.category,
+        "media_types": [stream.media_type],
+    }
+
+
+async def _stop_if_drained(session: AsyncSession, capture: CaptureSession) -> None:
+    if capture.status != Status.STOPPING:
+        return
+    running = await session.scalar(
+        select(func.count())
+        .select_from(Stream)
+        .where(Stream.capture_session_id == capture.id, Stream.status != "stopped")
+    )
+    if not running:
+        await move(session, capture, Status.STOPPED)
+        await enqueue(session, Job.REQUEST_EXPORT, capture.id)
+
+
+async def _lock(session: AsyncSession, stream_id: str) -> Stream:
+    stream = await session.get(Stream, stream_id, with_for_update=True, populate_existing=True)
+    if stream is None:
+        raise NotFound(f"no rtstream {stream_id}")
+    return stream

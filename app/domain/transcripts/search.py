@@ -1,0 +1,63 @@
+"""Finds spoken words by full text, in streams and in finished media alike."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Float, Integer, cast, func, literal, select
+from sqlalchemy.dialects.postgresql import TSQUERY
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.base.errors import InvalidRequest
+from app.domain.transcripts.models import Utterance
+
+MAX_QUERY_CHARACTERS = 1000
+MAX_RESULTS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """`score` is the share of the query's words, stop words left out, that the utterance holds."""
+
+    utterance: Utterance
+    score: float
+
+
+async def search_utterances(
+    session: AsyncSession,
+    query: str,
+    *,
+    stream_ids: Sequence[str] | None = None,
+    asset_ids: Sequence[str] | None = None,
+    limit: int,
+    score_threshold: float,
+) -> list[Match]:
+    """Best matches first, by share of the query's words and then by how close together they are said.
+
+    Words are compared by their English stems. Raises `InvalidRequest` for an empty or overlong query.
+    """
+    if not query.strip():
+        raise InvalidRequest("query must not be empty", field="query")
+    if len(query) > MAX_QUERY_CHARACTERS:
+        raise InvalidRequest(f"query may have {MAX_QUERY_CHARACTERS} characters", field="query")
+    stems = await session.scalar(select(func.tsvector_to_array(func.to_tsvector("english", query))))
+    if not stems:
+        return []
+    terms: list[ColumnElement[str]] = [cast(func.quote_literal(stem), TSQUERY) for stem in stems]
+    any_term = terms[0]
+    for term in terms[1:]:
+        any_term = any_term.op("||", return_type=TSQUERY())(term)
+    held: ColumnElement[float] = cast(literal(0), Float)
+    for term in terms:
+        held = held + cast(cast(Utterance.search_vector.op("@@")(term), Integer), Float)
+    score = (held / len(terms)).label("score")
+    if stream_ids is not None:
+        owned = Utterance.stream_id.in_(stream_ids)
+    else:
+        owned = Utterance.asset_id.in_(asset_ids or ())
+    rows = await session.execute(
+        select(Utterance, score)
+        .where(owned, Utterance.search_vector.op("@@")(any_term), score >= score_threshold)
+        .order_by(score.desc(), func.ts_rank_cd(Utterance.search_vector, any_term).desc(), Utterance.start_us)
+        .limit(min(limit, MAX_RESULTS))
+    )
+    return [Match(utterance, float(value)) for utterance, value in rows]

@@ -1,0 +1,197 @@
+"""Live transcription of streams: start, stop, speech in, utterances saved once and read by time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.base.errors import Conflict, InvalidRequest
+from app.base.ids import new_id, utc_now
+from app.domain.outbox.events import Route, TranscriptFinal, emit
+from app.domain.outbox.jobs import Job, enqueue
+from app.domain.sessions.models import CaptureSession
+from app.domain.streams.models import Stream
+from app.domain.transcripts.models import SpeechChunk, Transcription, Utterance
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """Recognised speech; times in microseconds on its owner's clock, words as `Utterance.words`."""
+
+    text: str
+    start_us: int
+    end_us: int
+    language: str | None
+    words: list[dict[str, Any]]
+
+
+async def start_transcription(
+    session: AsyncSession, stream: Stream, *, engine: str | None, ws_connection_id: str | None
+) -> Transcription:
+    """Transcribe the stream from now on; starting again changes the engine and the socket.
+
+    Raises `InvalidRequest` for a stream without sound and `Conflict` for one that has stopped.
+    """
+    if stream.media_type != "audio":
+        raise InvalidRequest(f"{stream.name} has no sound to transcribe")
+    if stream.status != "connected":
+        raise Conflict(f"{stream.name} has stopped: there is nothing left to transcribe")
+    values = {"status": "running", "engine": engine, "ws_connection_id": ws_connection_id}
+    await session.execute(
+        insert(Transcription)
+        .values(stream_id=stream.id, **values)
+        .on_conflict_do_update(
+            index_elements=["stream_id"], set_=values | {"updated_at": func.clock_timestamp()}
+        )
+    )
+    return await session.get_one(Transcription, stream.id, populate_existing=True)
+
+
+async def stop_transcription(session: AsyncSession, stream: Stream) -> Transcription | None:
+    """Stop it; what was said before still becomes text. None when it was never started."""
+    transcription = await session.get(Transcription, stream.id)
+    if transcription is not None:
+        transcription.status = "stopped"
+        await session.flush()
+        await session.refresh(transcription)
+    return transcription
+
+
+async def running_on(session: AsyncSession, stream_ids: Sequence[str]) -> set[str]:
+    """Which of these streams are being transcribed."""
+    rows = await session.scalars(
+        select(Transcription.stream_id).where(
+            Transcription.stream_id.in_(stream_ids), Transcription.status == "running"
+        )
+    )
+    return set(rows)
+
+
+async def add_speech(
+    session: AsyncSession,
+    *,
+    chunk_id: str,
+    stream_id: str,
+    storage_key: str,
+    started_at_us: int,
+    ended_at_us: int,
+) -> None:
+    """Ask for the words of an utterance whose sound is in storage."""
+    session.add(
+        SpeechChunk(
+            id=chunk_id,
+            stream_id=stream_id,
+            storage_key=storage_key,
+            started_at_us=started_at_us,
+            ended_at_us=ended_at_us,
+        )
+    )
+    await session.flush()
+    await enqueue(session, Job.TRANSCRIBE_CHUNK, chunk_id)
+
+
+async def save_utterance(session: AsyncSession, chunk: SpeechChunk, spoken: Spoken | None) -> None:
+    """Save a chunk's words once, emit them, and forget the chunk; None means that it held no speech."""
+    if spoken is not None:
+        saved = await session.scalar(
+            insert(Utterance)
+            .values(
+                id=new_id("utt"),
+                stream_id=chunk.stream_id,
+                source_id=chunk.id,
+                start_us=spoken.start_us,
+                end_us=spoken.end_us,
+                text=spoken.text,
+                language=spoken.language,
+                words=spoken.words,
+            )
+            .on_conflict_do_nothing(index_elements=["source_id"])
+            .returning(Utterance.id)
+        )
+        if saved is not None:
+            stream = await session.get_one(Stream, chunk.stream_id)
+            event = TranscriptFinal(
+                stream.id, stream.name, saved, spoken.text, spoken.start_us // 1000, spoken.end_us // 1000
+            )
+            await emit(session, event, account_id=stream.account_id, route=await _route(session, stream))
+    await session.execute(delete(SpeechChunk).where(SpeechChunk.id == chunk.id))
+
+
+async def ring_waiting_speech(session: AsyncSession, *, older_than_seconds: float) -> None:
+    """Ask again for chunks that have waited so long that their job must have been lost."""
+    waiting = await session.scalars(
+        select(SpeechChunk.id).where(
+            SpeechChunk.created_at < utc_now() - timedelta(seconds=older_than_seconds)
+        )
+    )
+    for chunk_id in waiting.all():
+        await enqueue(session, Job.TRANSCRIBE_CHUNK, chunk_id)
+
+
+async def list_utterances(
+    session: AsyncSession,
+    *,
+    stream_id: str | None = None,
+    asset_id: str | None = None,
+    start_us: int | None = None,
+    end_us: int | None = None,
+    since_us: int | None = None,
+    offset: int = 0,
+    limit: int | None = None,
+) -> tuple[list[Utterance], int]:
+    """Utterances of one owner that overlap `[start_us, end_us)` or begin after `since_us`, and how many."""
+    query = select(Utterance)
+    query = query.where(Utterance.stream_id == stream_id) if stream_id else query
+    query = query.where(Utterance.asset_id == asset_id) if asset_id else query
+    query = query.where(Utterance.end_us > start_us) if start_us is not None else query
+    query = query.where(Utterance.start_us < end_us) if end_us is not None else query
+    query = query.where(Utterance.start_us > since_us) if since_us is not None else query
+    total = await session.scalar(select(func.count()).select_from(query.subquery()))
+    rows = await session.scalars(query.order_by(Utterance.start_us).offset(offset).limit(limit))
+    return list(rows), total or 0
+
+
+async def replace_asset_utterances(
+    session: AsyncSession, asset_id: str, operation_id: str, spoken: Sequence[Spoken]
+) -> None:
+    """Make these the asset's utterances, instead of whatever it had."""
+    await session.execute(delete(Utterance).where(Utterance.asset_id == asset_id))
+    session.add_all(
+        Utterance(
+            id=new_id("utt"),
+            asset_id=asset_id,
+            source_id=f"{operation_id}:{number}",
+            start_us=one.start_us,
+            end_us=one.end_us,
+            text=one.text,
+            language=one.language,
+            words=one.words,
+        )
+        for number, one in enumerate(spoken)
+    )
+    await session.flush()
+
+
+async def _route(session: AsyncSession, stream: Stream) -> Route:
+    """Contract §3: the pipeline's own socket, else the session's, else all that no pipeline has named."""
+    transcription = await session.get(Transcription, stream.id)
+    named = transcription.ws_connection_id if transcription else None
+    if named is None:
+        capture = await session.get_one(CaptureSession, stream.capture_session_id)
+        named = capture.ws_connection_id
+    if named is not None:
+        return Route(stream.collection_id, named)
+    others = await session.scalars(
+        select(Transcription.ws_connection_id)
+        .join(Stream, Stream.id == Transcription.stream_id)
+        .where(
+            Stream.account_id == stream.account_id,
+            Transcription.status == "running",
+            Transcription.ws_connection_id.is_not(None),
+        )
+    )
+    return Route(stream.collection_id, None, tuple(name for name in others if name))
