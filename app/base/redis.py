@@ -12,6 +12,8 @@ from redis.exceptions import RedisError
 
 logger = logging.getLogger(__name__)
 
+FRAMES_CHANNEL = "capture:frames"  # relay to hub: frames for sockets
+CONTROL_CHANNEL = "capture:control"  # api to ingest: look at your streams again
 WORKER_HEARTBEAT_KEY = "capture:worker-heartbeat"
 WORKER_HEARTBEAT_SECONDS = 10
 

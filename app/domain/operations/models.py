@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.base.db import Base, Created
@@ -33,5 +33,6 @@ class Operation(Created, Base):
     attempts: Mapped[int] = mapped_column(default=0)
     leased_by: Mapped[str | None]
     leased_until: Mapped[datetime | None]
+    rung_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     result: Mapped[dict[str, Any] | None]
     error: Mapped[str | None]

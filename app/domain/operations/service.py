@@ -4,14 +4,14 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import and_, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.base.errors import Conflict, NotFound
 from app.base.ids import new_id, utc_now
 from app.domain.operations.models import Operation
-from app.domain.outbox.jobs import Job, enqueue
+from app.domain.outbox.jobs import RING_AGAIN_SECONDS, Job, enqueue
 
 MAX_ATTEMPTS = 5
 
@@ -143,16 +143,22 @@ async def fail(
 
 
 async def ring_abandoned(session: AsyncSession) -> None:
-    """Ask again for every unfinished operation whose lease ran out: its worker died, or it waits."""
+    """Ask again for every unfinished operation that nobody runs: its worker died, or its retry is due."""
     now = utc_now()
+    ring_again = Operation.rung_at < now - timedelta(seconds=RING_AGAIN_SECONDS)
     abandoned = await session.scalars(
-        select(Operation.id).where(
+        update(Operation)
+        .where(
             Operation.status.in_(("pending", "running")),
             or_(
-                Operation.leased_until < now,
-                (Operation.leased_until.is_(None)) & (Operation.created_at < now - timedelta(seconds=10)),
+                and_(
+                    Operation.leased_until < now, or_(Operation.rung_at < Operation.leased_until, ring_again)
+                ),
+                and_(Operation.leased_until.is_(None), ring_again),
             ),
         )
+        .values(rung_at=now)
+        .returning(Operation.id)
     )
     for operation_id in abandoned.all():
         await enqueue(session, Job.RUN_OPERATION, operation_id)

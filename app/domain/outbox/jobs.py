@@ -7,6 +7,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.domain.outbox.events import ring
 from app.domain.outbox.models import OutboxMessage
 
+# Housekeeping rings again for work whose doorbell may be lost, but not again at every round: a busy
+# worker's queue must not fill with rings for what already waits in it.
+RING_AGAIN_SECONDS = 30.0
+
 
 class Job(StrEnum):
     """Each takes one id and may run twice: what it must not do twice is guarded by a row."""

@@ -21,7 +21,12 @@ class CaptureSession(Created, Base):
     collection_id: Mapped[str] = mapped_column(ForeignKey("collections.id"), index=True)
     end_user_id: Mapped[str]
     status: Mapped[Status] = mapped_column(
-        Enum(Status, native_enum=False, length=16, values_callable=lambda statuses: [status.value for status in statuses]),
+        Enum(
+            Status,
+            native_enum=False,
+            length=16,
+            values_callable=lambda members: [member.value for member in members],
+        ),
         default=Status.CREATED,
     )
     status_changed_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())

@@ -1,7 +1,7 @@
 """Capture sessions: the only code that changes a session's status."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select
@@ -168,3 +168,14 @@ async def _emit_status(session: AsyncSession, capture: CaptureSession, data: Jso
         route=Route(capture.collection_id, capture.ws_connection_id),
         seq=capture.last_event_seq,
     )
+
+
+async def stale_sessions(session: AsyncSession, status: Status, *, older_than_seconds: float) -> list[str]:
+    """Sessions that have been in `status` for longer than this."""
+    rows = await session.scalars(
+        select(CaptureSession.id).where(
+            CaptureSession.status == status,
+            CaptureSession.status_changed_at < utc_now() - timedelta(seconds=older_than_seconds),
+        )
+    )
+    return list(rows)

@@ -60,6 +60,14 @@ async def list_session_streams(session: AsyncSession, session_id: str) -> list[S
     return list(rows)
 
 
+async def list_collection_streams(session: AsyncSession, collection_id: str) -> list[Stream]:
+    """All streams of a collection, oldest first."""
+    rows = await session.scalars(
+        select(Stream).where(Stream.collection_id == collection_id).order_by(Stream.created_at)
+    )
+    return list(rows)
+
+
 async def list_segments(session: AsyncSession, stream_id: str) -> list[Segment]:
     """What was recorded of a stream, in time order."""
     rows = await session.scalars(
@@ -73,8 +81,7 @@ async def attach_publisher(session: AsyncSession, stream_id: str, publisher: str
 
     Raises `Conflict` when its session does not take media now, or when a publisher is sending already.
     """
-    stream = await _lock(session, stream_id)
-    capture = await session.get_one(CaptureSession, stream.capture_session_id, populate_existing=True)
+    capture, stream = await _lock_both(session, stream_id)
     if capture.status not in LIVE_STATUSES:
         raise Conflict(
             f"this capture session is {capture.status}: it takes no media", code="session_not_live"
@@ -88,17 +95,22 @@ async def attach_publisher(session: AsyncSession, stream_id: str, publisher: str
 
 
 async def detach_publisher(session: AsyncSession, stream_id: str, publisher: str, *, ended: bool) -> None:
-    """The process holds the stream's peer no longer; `ended` tells a goodbye from a loss."""
-    stream = await _lock(session, stream_id)
-    if stream.publisher == publisher and stream.publisher_state == PublisherState.LIVE:
-        stream.publisher_state = (PublisherState.ENDED if ended else PublisherState.LOST).value
-        stream.publisher, stream.publisher_changed_at = None, utc_now()
+    """The process holds the stream's peer no longer; `ended` tells a goodbye from a loss.
+
+    In a stopping session the stream has drained with that; the last one makes the session `stopped`.
+    """
+    capture, stream = await _lock_both(session, stream_id)
+    if stream.publisher == publisher:
+        _publisher_gone(stream, PublisherState.ENDED if ended else PublisherState.LOST)
+    if capture.status == Status.STOPPING:
+        stream.status = "stopped"
+        await session.flush()
+        await _stop_if_drained(session, capture)
 
 
 async def media_flows(session: AsyncSession, stream_id: str, codec: str) -> None:
     """The first frame of a stream arrived: a starting session becomes active, with its streams named."""
-    stream = await session.get_one(Stream, stream_id)
-    capture = await lock_session(session, stream.capture_session_id)
+    capture, stream = await _lock_both(session, stream_id)
     stream.codec = codec
     stream.first_media_at = stream.first_media_at or utc_now()
     if capture.status == Status.STARTING:
@@ -113,6 +125,16 @@ async def publishers_alive(session: AsyncSession, publisher: str, stream_ids: Se
         .where(Stream.id.in_(stream_ids), Stream.publisher == publisher)
         .values(publisher_seen_at=utc_now())
     )
+
+
+async def session_statuses(session: AsyncSession, stream_ids: Sequence[str]) -> dict[str, Status]:
+    """The status of each stream's capture session; a stream that is gone is missing."""
+    rows = await session.execute(
+        select(Stream.id, CaptureSession.status)
+        .join(CaptureSession, CaptureSession.id == Stream.capture_session_id)
+        .where(Stream.id.in_(stream_ids))
+    )
+    return dict(rows.tuples().all())
 
 
 async def add_segment(session: AsyncSession, segment: Segment) -> None:
@@ -137,14 +159,11 @@ async def request_stop(session: AsyncSession, capture: CaptureSession, *, reason
 
 
 async def stop_stream(session: AsyncSession, stream_id: str) -> None:
-    """A stream of a stopping session has drained; the last one makes the session `stopped`."""
-    stream = await session.get_one(Stream, stream_id)
-    capture = await lock_session(session, stream.capture_session_id)
-    await session.refresh(stream)
+    """End a stream whose ingest process does not; the last one makes a stopping session `stopped`."""
+    capture, stream = await _lock_both(session, stream_id)
     stream.status = "stopped"
     if stream.publisher_state == PublisherState.LIVE:
-        stream.publisher_state, stream.publisher = PublisherState.ENDED.value, None
-        stream.publisher_changed_at = utc_now()
+        _publisher_gone(stream, PublisherState.LOST)
     await session.flush()
     await _stop_if_drained(session, capture)
 
@@ -210,8 +229,15 @@ async def _stop_if_drained(session: AsyncSession, capture: CaptureSession) -> No
         await enqueue(session, Job.REQUEST_EXPORT, capture.id)
 
 
-async def _lock(session: AsyncSession, stream_id: str) -> Stream:
-    stream = await session.get(Stream, stream_id, with_for_update=True, populate_existing=True)
+def _publisher_gone(stream: Stream, state: PublisherState) -> None:
+    stream.publisher_state, stream.publisher, stream.publisher_changed_at = state.value, None, utc_now()
+
+
+async def _lock_both(session: AsyncSession, stream_id: str) -> tuple[CaptureSession, Stream]:
+    """Lock the session, then its stream: always in this order, or two callers wait for each other."""
+    stream = await session.get(Stream, stream_id)
     if stream is None:
         raise NotFound(f"no rtstream {stream_id}")
-    return stream
+    capture = await lock_session(session, stream.capture_session_id)
+    await session.refresh(stream, with_for_update=True)
+    return capture, stream

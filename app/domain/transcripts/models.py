@@ -36,6 +36,7 @@ class SpeechChunk(Created, Base):
     started_at_us: Mapped[int]
     ended_at_us: Mapped[int]
     attempts: Mapped[int] = mapped_column(default=0)
+    rung_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
 
 
 class Utterance(Created, Base):

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.base.errors import Conflict, InvalidRequest
 from app.base.ids import new_id, utc_now
 from app.domain.outbox.events import Route, TranscriptFinal, emit
-from app.domain.outbox.jobs import Job, enqueue
+from app.domain.outbox.jobs import RING_AGAIN_SECONDS, Job, enqueue
 from app.domain.sessions.models import CaptureSession
 from app.domain.streams.models import Stream
 from app.domain.transcripts.models import SpeechChunk, Transcription, Utterance
@@ -121,12 +121,14 @@ async def save_utterance(session: AsyncSession, chunk: SpeechChunk, spoken: Spok
     await session.execute(delete(SpeechChunk).where(SpeechChunk.id == chunk.id))
 
 
-async def ring_waiting_speech(session: AsyncSession, *, older_than_seconds: float) -> None:
-    """Ask again for chunks that have waited so long that their job must have been lost."""
+async def ring_waiting_speech(session: AsyncSession) -> None:
+    """Ask again for chunks that have waited so long that their job may have been lost."""
+    now = utc_now()
     waiting = await session.scalars(
-        select(SpeechChunk.id).where(
-            SpeechChunk.created_at < utc_now() - timedelta(seconds=older_than_seconds)
-        )
+        update(SpeechChunk)
+        .where(SpeechChunk.rung_at < now - timedelta(seconds=RING_AGAIN_SECONDS))
+        .values(rung_at=now)
+        .returning(SpeechChunk.id)
     )
     for chunk_id in waiting.all():
         await enqueue(session, Job.TRANSCRIBE_CHUNK, chunk_id)

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.base.db import Base, Created
@@ -18,6 +18,7 @@ class WebhookEndpoint(Created, Base):
     capture_session_id: Mapped[str] = mapped_column(index=True)
     url: Mapped[str]
     leased_until: Mapped[datetime | None]
+    rung_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
 
 
 class WebhookDelivery(Created, Base):

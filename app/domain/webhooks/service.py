@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.base.errors import InvalidRequest
 from app.base.ids import new_id, utc_now
-from app.domain.outbox.jobs import Job, enqueue
+from app.domain.outbox.jobs import RING_AGAIN_SECONDS, Job, enqueue
 from app.domain.outbox.models import OutboxMessage
 from app.domain.webhooks.models import WebhookDelivery, WebhookEndpoint
 
@@ -130,15 +130,25 @@ async def record_attempt(
 async def ring_due(session: AsyncSession) -> None:
     """Ask for every endpoint with a due delivery that nobody is sending to."""
     now = utc_now()
-    endpoints = await session.scalars(
-        select(WebhookEndpoint.id)
-        .join(WebhookDelivery, WebhookDelivery.endpoint_id == WebhookEndpoint.id)
+    due = (
+        select(WebhookDelivery.id)
         .where(
+            WebhookDelivery.endpoint_id == WebhookEndpoint.id,
             WebhookDelivery.status == "pending",
             WebhookDelivery.next_attempt_at <= now,
-            or_(WebhookEndpoint.leased_until.is_(None), WebhookEndpoint.leased_until < now),
+            or_(
+                WebhookEndpoint.rung_at < WebhookDelivery.next_attempt_at,
+                WebhookEndpoint.rung_at < now - timedelta(seconds=RING_AGAIN_SECONDS),
+            ),
         )
-        .distinct()
+        .exists()
+    )
+    endpoints = await session.scalars(
+        update(WebhookEndpoint)
+        .where(or_(WebhookEndpoint.leased_until.is_(None), WebhookEndpoint.leased_until < now), due)
+        .values(rung_at=now)
+        .returning(WebhookEndpoint.id)
+        .execution_options(synchronize_session=False)
     )
     for endpoint_id in endpoints.all():
         await enqueue(session, Job.DELIVER_WEBHOOKS, endpoint_id)

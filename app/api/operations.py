@@ -1,0 +1,55 @@
+"""Long work on the wire: answered at once when it is quick, else polled (contract §1.3)."""
+
+import asyncio
+import time
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+
+from app.base.errors import CaptureError
+from app.base.settings import get_settings
+from app.domain.operations.models import Operation
+from app.domain.operations.service import get_operation
+from app.process import Context
+from app.wire.deps import ServerCaller, Session
+from app.wire.envelope import Json, failure, success
+
+router = APIRouter(tags=["operations"])
+
+HOLD_SECONDS = 15.0  # the Python SDK gives up on a request after 30
+LOOK_SECONDS = 0.1
+
+
+class OperationFailed(CaptureError):
+    status = 500
+    code = "operation_failed"
+
+
+async def answer_operation(context: Context, account_id: str, operation_id: str) -> Json | JSONResponse:
+    """Hold the request until the operation is finished, at most `HOLD_SECONDS`, then tell where to poll."""
+    deadline = time.monotonic() + HOLD_SECONDS
+    while True:
+        async with context.db.transaction() as session:
+            operation = await get_operation(session, account_id, operation_id)
+        if operation.status in ("done", "failed") or time.monotonic() > deadline:
+            return _answer(operation)
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+@router.get("/async-response/{operation_id}", response_model=None)
+async def poll(operation_id: str, caller: ServerCaller, session: Session) -> Json | JSONResponse:
+    return _answer(await get_operation(session, caller.account_id, operation_id))
+
+
+def _answer(operation: Operation) -> Json | JSONResponse:
+    if operation.status == "done":
+        return success(operation.result or {})
+    if operation.status == "failed":
+        return failure(OperationFailed(operation.error or "the operation failed"))
+    # `data` is an object in every poll: Python 0.5.1 crashes on null.
+    data: dict[str, Any] = {
+        "output_url": f"{get_settings().base_url}/async-response/{operation.id}",
+        "percentage": operation.percentage,
+    }
+    return success(data) | {"status": "processing", "request_type": "sync"}

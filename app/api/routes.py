@@ -1,0 +1,9 @@
+"""Every REST resource of the API, literals before parameters (contract §1.6)."""
+
+from fastapi import APIRouter
+
+from app.api import collections, editor, operations, recorders, sessions, streams, videos
+
+router = APIRouter()
+for resource in (sessions, recorders, collections, streams, videos, editor, operations):
+    router.include_router(resource.router)

@@ -1,0 +1,120 @@
+"""Capture sessions for backends: create, read, list, and the tokens of their clients."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.api.shapes import created_session_shape, session_shape
+from app.base.errors import InvalidRequest
+from app.domain.accounts.credentials import create_client_token
+from app.domain.assets.models import Asset
+from app.domain.exports.service import export_status
+from app.domain.sessions import service as sessions
+from app.domain.sessions.models import CaptureSession
+from app.domain.sessions.states import Status
+from app.domain.streams.service import list_session_streams
+from app.wire.deps import PathCollection, ServerCaller, Session
+from app.wire.envelope import success
+
+router = APIRouter(tags=["capture sessions"])
+Json = dict[str, Any]
+
+
+class NewSession(BaseModel):
+    end_user_id: str | None = None
+    callback_url: str | None = None
+    ws_connection_id: str | None = None
+    metadata: Json | None = None
+
+
+class NewToken(BaseModel):
+    expires_in: int | None = None
+    user_id: str | None = None
+
+
+@router.post("/capture/session/token")
+async def create_token(wanted: NewToken, caller: ServerCaller, session: Session) -> Json:
+    secret, token = await create_client_token(
+        session, caller.account_id, expires_in_seconds=wanted.expires_in, user_id=wanted.user_id
+    )
+    left = (token.expires_at - datetime.now(UTC)).total_seconds()
+    expires_at = int(token.expires_at.timestamp())
+    return success({"token": secret, "expires_at": expires_at, "expires_in": round(left)})
+
+
+@router.post("/collection/{collection_id}/capture/session")
+async def create(wanted: NewSession, collection: PathCollection, session: Session) -> Json:
+    capture = await sessions.create_session(
+        session,
+        collection.account_id,
+        collection.id,
+        end_user_id=wanted.end_user_id,
+        callback_url=wanted.callback_url,
+        ws_connection_id=wanted.ws_connection_id,
+        metadata=wanted.metadata,
+    )
+    await session.refresh(capture)
+    return success(created_session_shape(capture))
+
+
+@router.get("/collection/{collection_id}/capture/session")
+async def list_all(
+    collection: PathCollection,
+    session: Session,
+    status: str | None = None,
+    end_user_id: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    cursor: str | None = None,
+) -> Json:
+    rows = await sessions.list_sessions(
+        session,
+        collection.account_id,
+        collection.id,
+        status=_status(status),
+        end_user_id=end_user_id,
+        limit=limit + 1,
+        before=_read_cursor(cursor),
+    )
+    page = rows[:limit]
+    next_page = f"{page[-1].created_at.timestamp():.6f}:{page[-1].id}" if len(rows) > limit else None
+    return success({"sessions": [await _shape(session, row) for row in page], "next_page": next_page})
+
+
+@router.get("/collection/{collection_id}/capture/session/{session_id}")
+async def show(session_id: str, caller: ServerCaller, session: Session) -> Json:
+    # Whatever collection the path names: webhook handlers ask under `default` (contract §1.6).
+    capture = await sessions.get_session(session, caller.account_id, session_id)
+    return success(await _shape(session, capture))
+
+
+async def _shape(session: AsyncSession, capture: CaptureSession) -> Json:
+    exported = await session.get(Asset, capture.exported_video_id) if capture.exported_video_id else None
+    return session_shape(
+        capture,
+        await sessions.list_channels(session, capture.id),
+        await list_session_streams(session, capture.id),
+        exported,
+        await export_status(session, capture),
+    )
+
+
+def _status(text: str | None) -> Status | None:
+    if not text:
+        return None
+    try:
+        return Status(text)
+    except ValueError:
+        raise InvalidRequest(f"status must be one of {', '.join(Status)}", field="status") from None
+
+
+def _read_cursor(text: str | None) -> tuple[datetime, str] | None:
+    if not text:
+        return None
+    seconds, _, session_id = text.partition(":")
+    try:
+        return datetime.fromtimestamp(float(seconds), UTC), session_id
+    except (ValueError, OverflowError, OSError):
+        raise InvalidRequest("cursor is not one that this list gave", field="cursor") from None

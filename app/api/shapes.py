@@ -1,0 +1,147 @@
+"""Rows as the wire shows them (contract §2.1 and §2.2)."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from app.base.settings import get_settings
+from app.domain.assets.links import asset_links
+from app.domain.assets.models import Asset
+from app.domain.collections.models import Collection
+from app.domain.sessions.models import CaptureSession, Channel
+from app.domain.streams.models import Stream
+
+Json = dict[str, Any]
+
+
+def unix_seconds(at: datetime) -> int:
+    """Whole seconds: the vendor's recorder refuses a float here (recorder.md §1)."""
+    return int(at.timestamp())
+
+
+def collection_shape(collection: Collection) -> Json:
+    return {
+        "id": collection.id,
+        "name": collection.name,
+        "description": collection.description,
+        "is_public": collection.is_public,
+    }
+
+
+def created_session_shape(capture: CaptureSession) -> Json:
+    """The create reply: `session_id` and no `id`, since Python raises on both (contract A2)."""
+    return {
+        "session_id": capture.id,
+        "collection_id": capture.collection_id,
+        "end_user_id": capture.end_user_id,
+        "status": capture.status.value,
+        "callback_url": capture.callback_url,
+        "metadata": capture.metadata_,
+        "created_at": unix_seconds(capture.created_at),
+        "rtstreams": [],
+        "channels": [],
+    }
+
+
+def session_shape(
+    capture: CaptureSession,
+    channels: Sequence[Channel],
+    streams: Sequence[Stream],
+    exported: Asset | None,
+    export_status: str | None,
+) -> Json:
+    """A session with its channels and streams; each display once more as `display`, at the end (C1)."""
+    rows = [stream_shape(stream) for stream in streams]
+    if get_settings().display_alias_rows:
+        rows += [row | {"channel_id": "display"} for row in rows if row["channel_id"] == "screen"]
+    links = asset_links(exported) if exported else {"stream_url": None, "player_url": None}
+    return created_session_shape(capture) | {
+        "id": capture.id,
+        "client_id": None,
+        "exported_video_id": capture.exported_video_id,
+        "export_status": export_status,
+        **links,
+        "primary_video_channel_id": capture.primary_video_channel_id,
+        "end_reason": capture.end_reason,
+        "error": capture.error,
+        "channels": [
+            {
+                "channel_id": channel.name,
+                "name": channel.label,
+                "type": channel.media_type,
+                "store": channel.store,
+                "is_primary": channel.is_primary,
+            }
+            for channel in channels
+        ],
+        "rtstreams": rows,
+    }
+
+
+def stream_shape(stream: Stream) -> Json:
+    """`channel_id` is the category: the SDKs find a session's streams by its equality (contract §2.1)."""
+    return {
+        "id": stream.id,
+        "rtstream_id": stream.id,
+        "collection_id": stream.collection_id,
+        "channel_id": stream.category,
+        "name": stream.name,
+        "media_types": [stream.media_type],
+        "status": stream.status,
+        "sample_rate": 48_000 if stream.media_type == "audio" else None,
+        "created_at": unix_seconds(stream.created_at),
+        "store": stream.store,
+        "exported_asset_id": stream.exported_asset_id,
+    }
+
+
+def publishing_shape(capture: CaptureSession, channels: Sequence[Channel], streams: Sequence[Stream]) -> Json:
+    """What a recorder reads from start and status: its own channel ids, and where each is published.
+
+    The vendor's recorder wants all four strings of a channel (recorder.md §1); RTSPS is not served, and
+    an empty `rtsp_url` makes it open nothing.
+    """
+    by_channel = {stream.channel_id: stream for stream in streams}
+    base_url = get_settings().base_url
+    return {
+        "session_id": capture.id,
+        "streaming_session_id": capture.id,
+        "status": capture.status.value,
+        "created_at": unix_seconds(capture.created_at),
+        "channels": [
+            {
+                "channel_id": channel.wire_id,
+                "channel_name": channel.name,
+                "stream_id": by_channel[channel.id].id,
+                "whip_url": f"{base_url}/whip/{by_channel[channel.id].id}",
+                "rtsp_url": "",
+                "type": channel.media_type,
+                "store": channel.store,
+                "is_primary": channel.is_primary,
+            }
+            for channel in channels
+        ],
+    }
+
+
+def asset_shape(asset: Asset) -> Json:
+    """A video, audio or image; `length` is never null, Python would raise on it (contract §2.2)."""
+    base_url = get_settings().base_url
+    thumbnail = (
+        f"{base_url}/media/{asset.playback_slug}/thumbnail.jpg"
+        if asset.thumbnail_key and asset.playback_slug
+        else None
+    )
+    return {
+        "id": asset.id,
+        "collection_id": asset.collection_id,
+        "name": asset.name,
+        "description": asset.description,
+        "length": round(asset.length_seconds, 3),
+        "size": asset.size_bytes,
+        "user_id": asset.account_id,
+        "created_at": unix_seconds(asset.created_at),
+        "thumbnail": thumbnail,
+        "thumbnail_url": thumbnail,
+        **asset_links(asset),
+    }

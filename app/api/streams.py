@@ -1,0 +1,165 @@
+"""RTStreams: read one, transcribe it, search it, and get the asset that it became."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel
+
+from app.api.search import SearchRequest, stream_results
+from app.api.shapes import stream_shape, unix_seconds
+from app.base.errors import InvalidRequest
+from app.base.redis import CONTROL_CHANNEL, publish
+from app.domain.assets.links import asset_links
+from app.domain.collections.service import get_collection
+from app.domain.exports.service import exported_stream_asset
+from app.domain.streams.models import Stream
+from app.domain.streams.service import get_stream, list_collection_streams
+from app.domain.transcripts import service as transcripts
+from app.domain.transcripts.models import Transcription, Utterance
+from app.wire.deps import AppContext, ServerCaller, Session
+from app.wire.envelope import success
+
+router = APIRouter(prefix="/rtstream", tags=["rtstreams"])
+Json = dict[str, Any]
+MILLISECONDS_FROM = 1e11  # a time this large is meant in milliseconds (contract C8)
+
+
+class TranscriptionAction(BaseModel):
+    action: str | None = None
+    engine: str | None = None
+    mode: str | None = None
+    ws_connection_id: str | None = None
+
+
+@router.post("/collection/{collection_id}/search")
+async def search_collection(
+    collection_id: str, wanted: SearchRequest, caller: ServerCaller, session: Session
+) -> Json:
+    collection = await get_collection(session, caller.account_id, collection_id)
+    streams = await list_collection_streams(session, collection.id)
+    return success({"results": await stream_results(session, streams, wanted)})
+
+
+@router.get("/{stream_id}")
+async def show(stream_id: str, caller: ServerCaller, session: Session) -> Json:
+    return success(stream_shape(await get_stream(session, caller.account_id, stream_id)))
+
+
+@router.post("/{stream_id}/search")
+async def search(stream_id: str, wanted: SearchRequest, caller: ServerCaller, session: Session) -> Json:
+    stream = await get_stream(session, caller.account_id, stream_id)
+    return success({"results": await stream_results(session, [stream], wanted)})
+
+
+@router.post("/{stream_id}/transcription")
+async def act_on_transcription(
+    stream_id: str, wanted: TranscriptionAction, caller: ServerCaller, context: AppContext
+) -> Json:
+    """Start or stop live transcription. An unknown socket id is no error: the pipeline still runs."""
+    async with context.db.transaction() as session:
+        stream = await get_stream(session, caller.account_id, stream_id)
+        if wanted.action == "start":
+            transcription: Transcription | None = await transcripts.start_transcription(
+                session, stream, engine=wanted.engine, ws_connection_id=wanted.ws_connection_id
+            )
+        elif wanted.action == "stop":
+            transcription = await transcripts.stop_transcription(session, stream)
+        else:
+            raise InvalidRequest("action must be start or stop", field="action")
+    await publish(context.redis, CONTROL_CHANNEL, {"stream_id": stream_id})
+    return success(_transcription_shape(stream, transcription))
+
+
+@router.get("/{stream_id}/transcription/status")
+async def transcription_status(stream_id: str, caller: ServerCaller, session: Session) -> Json:
+    stream = await get_stream(session, caller.account_id, stream_id)
+    return success(_transcription_shape(stream, await session.get(Transcription, stream.id)))
+
+
+@router.get("/{stream_id}/transcription")
+async def read_transcript(
+    stream_id: str,
+    caller: ServerCaller,
+    session: Session,
+    page: Annotated[int, Query(ge=1)] = 1,
+    page_size: Annotated[int, Query(ge=1)] = 100,
+    start: float | None = None,
+    end: float | None = None,
+    since: float | None = None,
+) -> Json:
+    """Final utterances by time; `start`, `end` and `since` in Unix seconds, `page_size` at most 1000."""
+    stream = await get_stream(session, caller.account_id, stream_id)
+    page_size = min(page_size, 1000)
+    offset = (page - 1) * page_size
+    rows, total = await transcripts.list_utterances(
+        session,
+        stream_id=stream.id,
+        start_us=_unix_us(start),
+        end_us=_unix_us(end),
+        since_us=_unix_us(since),
+        offset=offset,
+        limit=page_size,
+    )
+    return success(
+        {
+            "transcription_records": [_record(row) for row in rows],
+            "next_page": offset + len(rows) < total,
+            "total_count": total,
+            "page": page,
+            "page_size": page_size,
+        }
+    )
+
+
+@router.post("/{stream_id}/export")
+async def export(stream_id: str, caller: ServerCaller, session: Session) -> Json:
+    """The asset that the stopped stream became: the same one each time."""
+    stream = await get_stream(session, caller.account_id, stream_id)
+    asset = await exported_stream_asset(session, stream)
+    return success(
+        {
+            "rtstream_id": stream.id,
+            "video_id": asset.id,
+            "name": asset.name,
+            "duration": asset.length_seconds,
+            **asset_links(asset),
+        }
+    )
+
+
+def _transcription_shape(stream: Stream, transcription: Transcription | None) -> Json:
+    if transcription is None:
+        return {"rtstream_id": stream.id, "status": "not_configured", "engine": None, "updated_at": None}
+    return {
+        "rtstream_id": stream.id,
+        "status": transcription.status,
+        "engine": transcription.engine,
+        "created_at": unix_seconds(transcription.created_at),
+        "updated_at": unix_seconds(transcription.updated_at),
+    }
+
+
+def _record(utterance: Utterance) -> Json:
+    return {
+        "start": utterance.start_us / 1e6,
+        "end": utterance.end_us / 1e6,
+        "text": utterance.text,
+        "word_timestamps": [
+            {
+                "text": word["text"],
+                "word": word["text"],
+                "start": word["start_us"] / 1e6,
+                "end": word["end_us"] / 1e6,
+            }
+            for word in utterance.words
+        ],
+    }
+
+
+def _unix_us(value: float | None) -> int | None:
+    if value is None:
+        return None
+    seconds = value / 1000 if value > MILLISECONDS_FROM else value
+    if not -1e11 < seconds < 1e11:
+        raise InvalidRequest("times must be Unix seconds")
+    return round(seconds * 1e6)

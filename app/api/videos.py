@@ -1,0 +1,167 @@
+"""Finished videos and audios: read, index, search, cut, join, render and delete them."""
+
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+
+from app.api.operations import answer_operation
+from app.api.search import SearchRequest, asset_results
+from app.api.shapes import asset_shape
+from app.base.errors import Conflict, InvalidRequest
+from app.domain.assets.links import playback_links
+from app.domain.assets.models import Asset
+from app.domain.assets.playback import add_playback
+from app.domain.assets.service import delete_asset, get_asset, list_assets
+from app.domain.collections.service import get_collection
+from app.domain.operations.service import (
+    OperationKind,
+    find_operation,
+    request_operation,
+    restart_operation,
+)
+from app.wire.deps import AppContext, ServerCaller, Session
+from app.wire.envelope import success
+
+router = APIRouter(tags=["videos"])
+Json = dict[str, Any]
+MAX_PARTS = 500
+
+
+class IndexRequest(BaseModel):
+    index_type: str | None = None
+    language_code: str | None = None
+    force: bool | None = None
+
+
+class StreamRequest(BaseModel):
+    timeline: list[tuple[float, float]] | None = Field(None, max_length=MAX_PARTS)
+
+
+class CompiledShots(BaseModel):
+    video_id: str
+    shots: list[tuple[float, float]] = Field(max_length=MAX_PARTS)
+
+
+@router.get("/video")
+async def list_videos(caller: ServerCaller, session: Session, collection_id: str = "default") -> Json:
+    collection = await get_collection(session, caller.account_id, collection_id)
+    rows = await list_assets(session, caller.account_id, "video", collection.id)
+    return success({"videos": [asset_shape(row) for row in rows]})
+
+
+@router.get("/video/{video_id}")
+async def show_video(video_id: str, caller: ServerCaller, session: Session) -> Json:
+    return success(asset_shape(await get_asset(session, caller.account_id, video_id, kind="video")))
+
+
+@router.delete("/video/{video_id}")
+async def delete_video(video_id: str, caller: ServerCaller, context: AppContext) -> Json:
+    return await _delete(context, caller, video_id, "video")
+
+
+@router.get("/audio")
+async def list_audios(caller: ServerCaller, session: Session, collection_id: str = "default") -> Json:
+    collection = await get_collection(session, caller.account_id, collection_id)
+    rows = await list_assets(session, caller.account_id, "audio", collection.id)
+    return success({"audios": [asset_shape(row) for row in rows]})
+
+
+@router.get("/audio/{audio_id}")
+async def show_audio(audio_id: str, caller: ServerCaller, session: Session) -> Json:
+    return success(asset_shape(await get_asset(session, caller.account_id, audio_id, kind="audio")))
+
+
+@router.delete("/audio/{audio_id}")
+async def delete_audio(audio_id: str, caller: ServerCaller, context: AppContext) -> Json:
+    return await _delete(context, caller, audio_id, "audio")
+
+
+@router.post("/video/{video_id}/index", response_model=None)
+async def index(
+    video_id: str, wanted: IndexRequest, caller: ServerCaller, context: AppContext
+) -> Json | JSONResponse:
+    """Find the spoken words; finished when the call returns, or polled. Again is a success (A12)."""
+    if wanted.index_type not in (None, "spoken_word"):
+        raise InvalidRequest("index_type: only spoken_word can be built here", field="index_type")
+    async with context.db.transaction() as session:
+        asset = await get_asset(session, caller.account_id, video_id, kind="video")
+        operation = await request_operation(
+            session,
+            caller.account_id,
+            OperationKind.INDEX_SPOKEN_WORDS,
+            _index_subject(asset.id),
+            {"asset_id": asset.id, "language_code": wanted.language_code},
+        )
+        if operation.status == "failed" or (operation.status == "done" and wanted.force):
+            operation.request = {"asset_id": asset.id, "language_code": wanted.language_code}
+            await restart_operation(session, operation)
+    return await answer_operation(context, caller.account_id, operation.id)
+
+
+@router.post("/video/{video_id}/search")
+async def search(video_id: str, wanted: SearchRequest, caller: ServerCaller, session: Session) -> Json:
+    asset = await _indexed(session, caller, video_id)
+    return success({"results": await asset_results(session, [asset], wanted)})
+
+
+@router.post("/video/{video_id}/search/v2")
+async def search_v2(video_id: str, wanted: SearchRequest, caller: ServerCaller, session: Session) -> Json:
+    asset = await _indexed(session, caller, video_id)
+    return success(
+        {
+            "response_type": "shots",
+            "results": await asset_results(session, [asset], wanted),
+            "session_id": None,
+            "waiting_for": None,
+            "clarification": None,
+            "trace": None,
+            "warnings": [],
+        }
+    )
+
+
+@router.post("/video/{video_id}/stream")
+async def stream(video_id: str, wanted: StreamRequest, caller: ServerCaller, session: Session) -> Json:
+    asset = await get_asset(session, caller.account_id, video_id, kind="video")
+    cuts = wanted.timeline or [(0.0, asset.length_seconds)]
+    playback = await add_playback(
+        session, caller.account_id, [(asset, start, end) for start, end in cuts], title=asset.name
+    )
+    return success(playback_links(playback.slug))
+
+
+@router.post("/compile")
+async def compile_shots(wanted: list[CompiledShots], caller: ServerCaller, session: Session) -> Json:
+    """Join cuts of several videos; the body is a top-level array (contract §1.6)."""
+    parts = []
+    for one in wanted[:MAX_PARTS]:
+        asset = await get_asset(session, caller.account_id, one.video_id, kind="video")
+        parts += [(asset, start, end) for start, end in one.shots]
+    playback = await add_playback(session, caller.account_id, parts, title="Compilation")
+    return success(playback_links(playback.slug))
+
+
+async def _indexed(session: Session, caller: ServerCaller, video_id: str) -> Asset:
+    asset = await get_asset(session, caller.account_id, video_id, kind="video")
+    operation = await find_operation(session, caller.account_id, _index_subject(asset.id))
+    if operation is None:
+        raise InvalidRequest(f"{asset.id} is not indexed: call index_spoken_words first", code="not_indexed")
+    if operation.status != "done":
+        raise Conflict(f"{asset.id} is being indexed", code="indexing")
+    return asset
+
+
+async def _delete(context: AppContext, caller: ServerCaller, asset_id: str, kind: Any) -> Json:
+    async with context.db.transaction() as session:
+        asset = await get_asset(session, caller.account_id, asset_id, kind=kind)
+        keys = await delete_asset(session, asset)
+    # After the commit: a row must never point at nothing.
+    for key in keys:
+        await context.storage.delete(key)
+    return success({"id": asset_id}, message=f"{kind} deleted")
+
+
+def _index_subject(asset_id: str) -> str:
+    return f"index_spoken_words:{asset_id}"

@@ -1,0 +1,49 @@
+"""A sink's bounded queue of frames, read in batches so that a thread is entered once for many frames."""
+
+import asyncio
+import logging
+
+from app.media.frames import EncodedFrame
+
+logger = logging.getLogger(__name__)
+
+
+class FrameBatches:
+    """Holds up to `limit` frames; more are dropped and counted in `dropped_frames`."""
+
+    def __init__(self, name: str, *, limit: int) -> None:
+        self.dropped_frames = 0
+        self._name = name
+        self._limit = limit
+        self._frames: list[EncodedFrame] = []
+        self._arrived = asyncio.Event()
+        self._closed = False
+
+    def offer(self, frame: EncodedFrame) -> None:
+        """Take a frame without blocking."""
+        if self._closed or len(self._frames) >= self._limit:
+            self.dropped_frames += 1
+            if self.dropped_frames in (1, 10, 100) or self.dropped_frames % 1000 == 0:
+                logger.warning("%s is full: %d frames dropped so far", self._name, self.dropped_frames)
+            return
+        self._frames.append(frame)
+        self._arrived.set()
+
+    def close(self) -> None:
+        """No more frames come; what is queued is still read."""
+        self._closed = True
+        self._arrived.set()
+
+    async def next(self, *, collect_seconds: float, idle_seconds: float) -> list[EncodedFrame] | None:
+        """The frames of the next `collect_seconds`; empty after `idle_seconds` of none; None at the end."""
+        if not self._frames and not self._closed:
+            self._arrived.clear()
+            try:
+                await asyncio.wait_for(self._arrived.wait(), idle_seconds)
+            except TimeoutError:
+                return []
+        if not self._closed:
+            await asyncio.sleep(collect_seconds)
+        batch, self._frames = self._frames, []
+        self._arrived.clear()
+        return batch or (None if self._closed else [])

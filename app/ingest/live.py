@@ -1,0 +1,139 @@
+"""The streams alive in this process, kept in step with what the database says about them."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.base.ids import new_id
+from app.base.redis import CONTROL_CHANNEL, subscribe
+from app.domain.streams.service import (
+    LIVE_STATUSES,
+    detach_publisher,
+    publishers_alive,
+    session_statuses,
+)
+from app.domain.transcripts.service import running_on
+from app.ingest.contract import Source
+from app.ingest.pipeline import Pipeline
+from app.process import Context
+
+logger = logging.getLogger(__name__)
+
+HEARTBEAT_SECONDS = 2.0
+DETACH_ATTEMPTS = 5
+
+
+class Live:
+    """Holds one pipeline for each stream that publishes to this process, `publisher_id`."""
+
+    def __init__(self, context: Context) -> None:
+        self.publisher_id = new_id("ing")
+        self._context = context
+        self._pipelines: dict[str, Pipeline] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._last_heartbeat = 0.0
+
+    def carry(self, source: Source, *, account_id: str, session_id: str, stream_id: str, store: bool) -> None:
+        """Take over an attached publisher's source until it ends or its session stops."""
+        pipeline = Pipeline(
+            self._context,
+            source,
+            account_id=account_id,
+            session_id=session_id,
+            stream_id=stream_id,
+            store=store,
+        )
+        self._pipelines[stream_id] = pipeline
+        task = asyncio.create_task(self._run(pipeline))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def source_of(self, stream_id: str) -> Source | None:
+        """What publishes this stream here and now."""
+        pipeline = self._pipelines.get(stream_id)
+        return pipeline.source if pipeline else None
+
+    async def end(self, stream_id: str) -> None:
+        """The stream's publisher said goodbye."""
+        pipeline = self._pipelines.get(stream_id)
+        if pipeline is not None:
+            pipeline.said_goodbye = True
+            await pipeline.close()
+
+    async def follow(self) -> None:
+        """Reconcile at every control message, and once a second without one, until cancelled."""
+        while True:
+            try:
+                async for _ in subscribe(self._context.redis, CONTROL_CHANNEL):
+                    await self._reconcile()
+            except (RedisError, OSError) as error:
+                logger.warning("control messages pause, Redis is away: %s", type(error).__name__)
+                await self._reconcile()
+                await asyncio.sleep(1.0)
+
+    async def close(self) -> None:
+        """End every pipeline and wait until each has stored what it holds; each bounds its own time."""
+        for pipeline in list(self._pipelines.values()):
+            await pipeline.close()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _run(self, pipeline: Pipeline) -> None:
+        try:
+            await pipeline.run()
+        except Exception:
+            logger.exception("the pipeline of %s broke", pipeline.stream_id)
+        self._pipelines.pop(pipeline.stream_id, None)
+        for attempt in range(DETACH_ATTEMPTS):
+            try:
+                async with self._context.db.transaction() as session:
+                    await detach_publisher(
+                        session, pipeline.stream_id, self.publisher_id, ended=pipeline.said_goodbye
+                    )
+                return
+            except (SQLAlchemyError, OSError) as error:
+                logger.warning("%s not detached yet: %s", pipeline.stream_id, type(error).__name__)
+                await asyncio.sleep(0.2 * 2**attempt)
+        logger.error("%s was not detached: housekeeping will", pipeline.stream_id)
+
+    async def _reconcile(self) -> None:
+        """Make the pipelines what the rows say: closed with their session, listening where asked."""
+        if not self._pipelines:
+            return
+        stream_ids = list(self._pipelines)
+        now = asyncio.get_running_loop().time()
+        try:
+            async with self._context.db.transaction() as session:
+                statuses = await session_statuses(session, stream_ids)
+                transcribed = await running_on(session, stream_ids)
+                if now - self._last_heartbeat >= HEARTBEAT_SECONDS:
+                    await publishers_alive(session, self.publisher_id, stream_ids)
+                    self._last_heartbeat = now
+        except (SQLAlchemyError, OSError) as error:
+            logger.warning("the database is away, capture goes on: %s", type(error).__name__)
+            return
+        for stream_id in stream_ids:
+            pipeline = self._pipelines.get(stream_id)
+            if pipeline is None:
+                continue
+            if statuses.get(stream_id) in LIVE_STATUSES:
+                pipeline.listen(stream_id in transcribed)
+            else:
+                await pipeline.close()
+
+
+@asynccontextmanager
+async def open_live(context: Context) -> AsyncIterator[Live]:
+    """Hold this process's live streams for the length of the block."""
+    live = Live(context)
+    follower = asyncio.create_task(live.follow())
+    try:
+        yield live
+    finally:
+        await live.close()
+        follower.cancel()
+        await asyncio.wait({follower})

@@ -1,0 +1,94 @@
+"""One live stream: its source read without pause, each frame offered to every sink."""
+
+import asyncio
+import logging
+
+from app.base.logs import bind
+from app.domain.streams.service import media_flows
+from app.ingest.contract import Sink, Source
+from app.ingest.sinks.recorder import Recorder
+from app.ingest.sinks.speech import SpeechListener
+from app.process import Context
+
+logger = logging.getLogger(__name__)
+
+
+class Pipeline:
+    """Reads until the source ends. `said_goodbye` is set by whoever ends it on the publisher's word."""
+
+    def __init__(
+        self,
+        context: Context,
+        source: Source,
+        *,
+        account_id: str,
+        session_id: str,
+        stream_id: str,
+        store: bool,
+    ) -> None:
+        self.session_id = session_id
+        self.stream_id = stream_id
+        self.said_goodbye = False
+        self._context = context
+        self.source = source
+        self._account_id = account_id
+        self._sinks: list[Sink] = []
+        self._speech: SpeechListener | None = None
+        self._leaving: set[asyncio.Task[None]] = set()
+        if store:
+            self._sinks.append(
+                Recorder(
+                    context,
+                    account_id=account_id,
+                    stream_id=stream_id,
+                    codec=source.codec,
+                    request_keyframe=source.request_keyframe,
+                )
+            )
+
+    async def run(self) -> None:
+        """Carry frames until the source ends, then let every sink finish within the stop limit."""
+        announced: asyncio.Task[None] | None = None
+        with bind(session=self.session_id, stream=self.stream_id):
+            try:
+                async for frame in self.source.frames():
+                    announced = announced or asyncio.create_task(self._announce())
+                    for sink in self._sinks:
+                        sink.offer(frame)
+            finally:
+                await self._finish([announced] if announced else [])
+
+    def listen(self, wanted: bool) -> None:
+        """Start or stop listening for speech; stopping passes on what was said so far."""
+        if wanted and self._speech is None and not self.source.codec.is_video:
+            self._speech = SpeechListener(
+                self._context, account_id=self._account_id, stream_id=self.stream_id
+            )
+            self._sinks.append(self._speech)
+        elif not wanted and self._speech is not None:
+            self._sinks.remove(self._speech)
+            task = asyncio.create_task(self._speech.close())
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)
+            self._speech = None
+
+    async def close(self) -> None:
+        """End the source; `run` then finishes by itself."""
+        await self.source.close()
+
+    async def _announce(self) -> None:
+        async with self._context.db.transaction() as session:
+            await media_flows(session, self.stream_id, self.source.codec.value)
+
+    async def _finish(self, waiting: list[asyncio.Task[None]]) -> None:
+        await self.source.close()
+        work = [*waiting, *self._leaving, *(asyncio.create_task(sink.close()) for sink in self._sinks)]
+        if not work:
+            return
+        done, late = await asyncio.wait(work, timeout=self._context.settings.stop_timeout_seconds)
+        for task in late:
+            task.cancel()
+            logger.error("%s did not finish in time", self.stream_id)
+        for task in done:
+            if not task.cancelled() and (error := task.exception()) is not None:
+                logger.error("a sink of %s failed", self.stream_id, exc_info=error)

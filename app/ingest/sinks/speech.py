@@ -1,0 +1,80 @@
+"""Listens to one stream while somebody asks for its words: utterances out of Opus, a job for each."""
+
+import asyncio
+import logging
+
+from app.base.ids import new_id
+from app.domain.transcripts.service import add_speech
+from app.ingest.batches import FrameBatches
+from app.media.frames import EncodedFrame
+from app.media.pcm import OpusDecoder, Utterance, UtteranceCutter, encode_speech
+from app.process import Context
+from app.storage.contract import StorageUnavailable
+from app.storage.keys import speech_key
+
+logger = logging.getLogger(__name__)
+
+QUEUE_FRAMES = 1500  # half a minute of Opus
+COLLECT_SECONDS = 0.2
+# Publishers with DTX send nothing in a pause: longer than the pause that ends an utterance is its end.
+QUIET_SECONDS = 1.0
+
+
+class SpeechListener:
+    """A `Sink` that decodes; its CPU is spent only while a transcription runs."""
+
+    def __init__(self, context: Context, *, account_id: str, stream_id: str) -> None:
+        self.lost_utterances = 0
+        self._context = context
+        self._account_id = account_id
+        self._stream_id = stream_id
+        self._batches = FrameBatches(f"speech of {stream_id}", limit=QUEUE_FRAMES)
+        self._decoder = OpusDecoder()
+        self._cutter = UtteranceCutter()
+        self._task = asyncio.create_task(self._run())
+
+    def offer(self, frame: EncodedFrame) -> None:
+        self._batches.offer(frame)
+
+    async def close(self) -> None:
+        """Pass on what was said so far; the caller bounds the time."""
+        self._batches.close()
+        await self._task
+
+    async def _run(self) -> None:
+        while (
+            batch := await self._batches.next(collect_seconds=COLLECT_SECONDS, idle_seconds=QUIET_SECONDS)
+        ) is not None:
+            for utterance in await asyncio.to_thread(self._listen, batch):
+                await self._pass_on(utterance)
+        for utterance in await asyncio.to_thread(self._cutter.flush):
+            await self._pass_on(utterance)
+
+    def _listen(self, batch: list[EncodedFrame]) -> list[Utterance]:
+        if not batch:
+            return self._cutter.flush()
+        return [
+            utterance
+            for frame in batch
+            for utterance in self._cutter.feed(self._decoder.decode(frame.data), frame.captured_at_us)
+        ]
+
+    async def _pass_on(self, utterance: Utterance) -> None:
+        chunk_id = new_id("chk")
+        key = speech_key(self._account_id, self._stream_id, chunk_id)
+        data = await asyncio.to_thread(encode_speech, utterance.samples)
+        try:
+            await self._context.storage.put_bytes(key, data)
+        except StorageUnavailable as error:
+            self.lost_utterances += 1
+            logger.error("speech of %s lost: %s", self._stream_id, error.message)
+            return
+        async with self._context.db.transaction() as session:
+            await add_speech(
+                session,
+                chunk_id=chunk_id,
+                stream_id=self._stream_id,
+                storage_key=key,
+                started_at_us=utterance.started_at_us,
+                ended_at_us=utterance.ended_at_us,
+            )

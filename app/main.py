@@ -1,0 +1,56 @@
+"""Builds the web process; settings say which doors it opens."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from fastapi import FastAPI
+
+from app.api import health
+from app.api import routes as api
+from app.base.logs import configure_logs
+from app.base.settings import Settings, get_settings
+from app.process import open_context
+from app.wire.envelope import install_error_envelope
+from app.wire.normalise import NormaliseRequests
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Return the ASGI application, its connections opened and closed by its lifespan."""
+    settings = settings or get_settings()
+    configure_logs("web", settings.log_level)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            context = open_context(settings)
+            stack.push_async_callback(context.close)
+            app.state.context = context
+            if "hub" in settings.doors:
+                from app.hub.connections import open_hub
+
+                app.state.hub = await stack.enter_async_context(open_hub(context))
+            if "ingest" in settings.doors:
+                from app.ingest.live import open_live
+
+                app.state.live = await stack.enter_async_context(open_live(context))
+            yield
+
+    app = FastAPI(title="OpenCapture", version="0.1.0", lifespan=lifespan, redirect_slashes=False)
+    app.add_middleware(NormaliseRequests, max_body_bytes=settings.max_body_bytes)
+    install_error_envelope(app)
+    app.include_router(health.router)
+    if "api" in settings.doors:
+        app.include_router(api.router)
+    if "hub" in settings.doors:
+        from app.hub import routes as hub
+
+        app.include_router(hub.router)
+    if "ingest" in settings.doors:
+        from app.ingest.whip import routes as whip
+
+        app.include_router(whip.router)
+    if "pages" in settings.doors:
+        from app.pages import routes as pages
+
+        app.include_router(pages.router)
+    return app

@@ -1,0 +1,60 @@
+"""The vendor's success and error envelopes (contract §1.2 to §1.4), and every failure as one of them."""
+
+import logging
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from app.base.errors import CaptureError, InvalidRequest, Unauthenticated
+
+logger = logging.getLogger(__name__)
+
+Json = dict[str, Any]
+
+
+def success(data: Any, *, message: str | None = None) -> Json:
+    """`{"success": true, "data": …}`. Never an empty body: both SDKs parse every reply."""
+    return {"success": True, "data": data} | ({"message": message} if message else {})
+
+
+def failure(error: CaptureError, headers: dict[str, str] | None = None) -> JSONResponse:
+    """The error envelope with the error's status."""
+    body: Json = {"success": False, "message": error.message, "error_code": error.code}
+    if error.field:
+        body["field"] = error.field
+    if isinstance(error, Unauthenticated):
+        headers = {"WWW-Authenticate": "Bearer"} | (headers or {})
+    return JSONResponse(body, status_code=error.status, headers=headers)
+
+
+def install_error_envelope(app: FastAPI) -> None:
+    """Answer every failure of `app` with the envelope: expected, malformed, unknown route and bug."""
+
+    @app.exception_handler(CaptureError)
+    async def expected(request: Request, error: CaptureError) -> JSONResponse:
+        return failure(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def malformed(request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        # The location is (where, *path); the input itself is left out, it may hold a secret.
+        field = ".".join(str(part) for part in first["loc"][1:])
+        named = field if field and first["type"] != "json_invalid" else "body"
+        return failure(InvalidRequest(f"{named}: {first['msg']}", field=named))
+
+    @app.exception_handler(HTTPException)
+    async def http(request: Request, error: HTTPException) -> JSONResponse:
+        wrapped = CaptureError(str(error.detail), code=_code(error.status_code))
+        wrapped.status = error.status_code
+        return failure(wrapped, dict(error.headers or {}))
+
+    @app.exception_handler(Exception)
+    async def bug(request: Request, error: Exception) -> JSONResponse:
+        return failure(CaptureError("internal error: the server's log says more"))
+
+
+def _code(status: int) -> str:
+    return {404: "not_found", 405: "method_not_allowed", 413: "too_large"}.get(status, "http_error")

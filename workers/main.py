@@ -1,0 +1,81 @@
+"""The Celery app: one task for each job of the catalogue, and the worker's heartbeat."""
+
+import asyncio
+import logging
+import warnings
+from typing import Any
+
+from celery import Celery
+from celery.signals import setup_logging, worker_ready
+from redis.exceptions import RedisError
+
+from app.base.logs import bind, configure_logs
+from app.base.redis import WORKER_HEARTBEAT_KEY, WORKER_HEARTBEAT_SECONDS
+from app.base.settings import get_settings
+from app.domain.outbox.jobs import Job
+from app.process import Context
+from workers.runtime import LONGEST_JOB_SECONDS, get_runtime
+from workers.tasks.registry import TASKS, warm_engines
+
+logger = logging.getLogger(__name__)
+
+# In a container root is all there is; embedded, the user's own account runs everything anyway.
+warnings.filterwarnings("ignore", message=".*superuser privileges.*")
+
+celery_app = Celery("capture", broker=get_settings().redis_url)
+celery_app.conf.update(
+    task_ignore_result=True,
+    task_acks_late=True,
+    task_reject_on_worker_lost=True,
+    task_default_queue="capture",
+    worker_prefetch_multiplier=1,
+    worker_send_task_events=False,
+    worker_hijack_root_logger=False,
+    broker_connection_retry_on_startup=True,
+    # Past this, Redis hands an unfinished job to another worker: so it must exceed the longest one.
+    broker_transport_options={
+        "visibility_timeout": LONGEST_JOB_SECONDS + 600,
+        "socket_timeout": 30,
+        "socket_connect_timeout": 5,
+    },
+)
+
+
+def _register(job: Job) -> None:
+    def execute(subject_id: str) -> None:
+        with bind(job=job.value, subject=subject_id):
+            runtime = get_runtime()
+            runtime.run(TASKS[job](runtime.context, subject_id))
+
+    celery_app.task(name=job.value)(execute)
+
+
+for _job in Job:
+    _register(_job)
+
+
+def ring(job: Job, subject_id: str, *, expires_seconds: float | None = None) -> None:
+    """Send a job to Celery. Raises kombu's `OperationalError` when the broker is away."""
+    celery_app.send_task(job.value, args=[subject_id], expires=expires_seconds, retry=False)
+
+
+@setup_logging.connect
+def _configure_logs(**_: Any) -> None:
+    configure_logs("worker", get_settings().log_level)
+
+
+@worker_ready.connect
+def _announce(**_: Any) -> None:
+    runtime = get_runtime()
+    runtime.start(_beat(runtime.context))
+
+
+async def _beat(context: Context) -> None:
+    """Load the engines, then say every few seconds that this worker answers (`/readyz` looks for it)."""
+    await asyncio.to_thread(warm_engines, context.settings)
+    while True:
+        try:
+            await context.redis.set(WORKER_HEARTBEAT_KEY, "1", ex=WORKER_HEARTBEAT_SECONDS)
+        except RedisError as error:
+            logger.warning("heartbeat not written: %s", type(error).__name__)
+        await asyncio.sleep(WORKER_HEARTBEAT_SECONDS / 4)

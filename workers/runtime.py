@@ -1,0 +1,38 @@
+"""One event loop and one set of connections per worker process, whatever Celery's pool is."""
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from functools import cache
+from typing import Any
+
+from app.base.settings import Settings, get_settings
+from app.process import open_context
+
+LONGEST_JOB_SECONDS = 6 * 3600
+
+
+class Runtime:
+    """An event loop in a thread of its own.
+
+    Asyncpg's connections belong to one loop: a loop per task, as `asyncio.run` would make, breaks pooling.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, name="worker-loop", daemon=True).start()
+        self.context = open_context(settings)
+
+    def run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine on the loop and wait for its end, from one of Celery's threads."""
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(LONGEST_JOB_SECONDS)
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine on the loop for as long as the process lives."""
+        asyncio.run_coroutine_threadsafe(work, self._loop)
+
+
+@cache
+def get_runtime() -> Runtime:
+    """This process's runtime; made on first use, so after a prefork pool has forked."""
+    return Runtime(get_settings())

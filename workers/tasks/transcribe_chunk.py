@@ -1,0 +1,77 @@
+"""Turns one utterance's sound into words."""
+
+import asyncio
+import logging
+import os
+from typing import Any
+
+from app.domain.streams.models import Stream
+from app.domain.transcripts.models import SpeechChunk
+from app.domain.transcripts.service import Spoken, save_utterance
+from app.media.pcm import decode_speech
+from app.process import Context
+from app.storage.contract import ObjectMissing
+from workers.engines.contract import EngineError, Transcript
+from workers.engines.registry import open_speech_engine
+
+logger = logging.getLogger(__name__)
+
+MAX_ATTEMPTS = 5
+
+# One decode a core: a second thread for one decode gains nothing (measured), and more decodes than
+# cores make every one of them late.
+cores = asyncio.Semaphore(os.cpu_count() or 1)
+
+
+async def transcribe_chunk(context: Context, chunk_id: str) -> None:
+    """Save and emit the chunk's words, then remove its sound. Harmless when run again."""
+    async with context.db.transaction() as session:
+        chunk = await session.get(SpeechChunk, chunk_id, with_for_update=True)
+        if chunk is None:
+            return
+        chunk.attempts += 1
+    try:
+        sound = b"".join([block async for block in context.storage.read(chunk.storage_key)])
+        spoken = await transcribe(context, sound, chunk.started_at_us)
+    except (ObjectMissing, EngineError) as error:
+        if chunk.attempts < MAX_ATTEMPTS and error.retryable:
+            raise
+        logger.error("speech of %s given up: %s", chunk.stream_id, type(error).__name__)
+        spoken = None
+    async with context.db.transaction() as session:
+        # Its stream may have been deleted meanwhile; then there is nobody to tell.
+        if await session.get(Stream, chunk.stream_id) is not None:
+            await save_utterance(session, chunk, spoken)
+    await context.storage.delete(chunk.storage_key)
+
+
+async def transcribe(context: Context, sound: bytes, started_at_us: int) -> Spoken | None:
+    """Recognise encoded speech that began at `started_at_us`; None when there are no words in it."""
+    engine = open_speech_engine(context.settings)
+    samples = await asyncio.to_thread(decode_speech, sound)
+    async with cores:
+        transcript = await asyncio.to_thread(
+            engine.transcribe, samples, language=context.settings.speech_language
+        )
+    return spoken_from(transcript, started_at_us)
+
+
+def spoken_from(transcript: Transcript, started_at_us: int) -> Spoken | None:
+    """Put an engine's words on the clock on which its sound began at `started_at_us`."""
+    if not transcript.text:
+        return None
+    words: list[dict[str, Any]] = [
+        {
+            "text": word.text,
+            "start_us": started_at_us + round(word.start_seconds * 1e6),
+            "end_us": started_at_us + round(word.end_seconds * 1e6),
+        }
+        for word in transcript.words
+    ]
+    return Spoken(
+        text=transcript.text,
+        start_us=words[0]["start_us"] if words else started_at_us,
+        end_us=words[-1]["end_us"] if words else started_at_us,
+        language=transcript.language,
+        words=words,
+    )
