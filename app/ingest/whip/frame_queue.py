@@ -1,0 +1,45 @@
+"""The bounded queue between a track's media path and its one reader."""
+
+import asyncio
+from collections import deque
+
+from app.media.frames import EncodedFrame
+
+MAX_QUEUED_FRAMES = 1024  # 20 s of audio, 34 s of a screen at 30 fps
+MAX_QUEUED_BYTES = 16 * 1024 * 1024
+
+
+class FrameQueue:
+    """Full means: the frame is refused, and the caller says so in the next one."""
+
+    def __init__(self) -> None:
+        self._frames: deque[EncodedFrame] = deque()
+        self._bytes = 0
+        self._closed = False
+        self._changed = asyncio.Event()
+
+    def offer(self, frame: EncodedFrame) -> bool:
+        """Take `frame`, or return False where the queue is full or closed."""
+        full = len(self._frames) >= MAX_QUEUED_FRAMES or self._bytes + len(frame.data) > MAX_QUEUED_BYTES
+        if self._closed or full:
+            return False
+        self._frames.append(frame)
+        self._bytes += len(frame.data)
+        self._changed.set()
+        return True
+
+    def close(self) -> None:
+        """Nothing more will come; what is queued can still be taken."""
+        self._closed = True
+        self._changed.set()
+
+    async def take(self) -> EncodedFrame | None:
+        """Return the next frame, or None once the queue is closed and empty."""
+        while not self._frames:
+            if self._closed:
+                return None
+            self._changed.clear()
+            await self._changed.wait()
+        frame = self._frames.popleft()
+        self._bytes -= len(frame.data)
+        return frame

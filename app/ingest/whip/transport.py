@@ -1,0 +1,206 @@
+"""ICE, DTLS and SRTP of one publisher, by aiortc's objects, around our own receiver.
+
+aiortc's RTCPeerConnection is left out, not patched: it makes its RTP receiver itself, and any other code in
+the process (a test's publisher) keeps it as it is.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from typing import Protocol
+
+import pylibsrtp
+from aiortc import (
+    RTCCertificate,
+    RTCDtlsParameters,
+    RTCDtlsTransport,
+    RTCIceGatherer,
+    RTCIceTransport,
+    RTCRtpCodecParameters,
+)
+from aiortc.rtcrtpparameters import RTCRtpDecodingParameters, RTCRtpReceiveParameters
+from aiortc.rtp import AnyRtcpPacket, RtcpPacket, is_rtcp
+from aiortc.rtp import RtpPacket as SlowRtpPacket
+
+from app.base.errors import Unavailable
+from app.ingest.whip import pinned as pinned  # Refuses to load with an aiortc that it does not know.
+from app.ingest.whip.answer import write_answer
+from app.ingest.whip.ice import IngestConnection
+from app.ingest.whip.offer import AcceptedOffer
+from app.ingest.whip.packets import RtpPacket, parse_rtp
+
+GATHER_SECONDS = 5.0
+CONNECT_SECONDS = 30.0
+CLOSE_SECONDS = 3.0
+_MAX_UNSENT = 256  # RTCP packets
+
+
+class MediaHandler(Protocol):
+    """Who takes what arrives. Implementers: `peer.WhipPeer`."""
+
+    def on_rtp(self, packet: RtpPacket) -> None:
+        """An authenticated RTP packet of the negotiated payload types."""
+
+    def on_rtcp(self, packet: AnyRtcpPacket) -> None:
+        """A sender report or goodbye."""
+
+    def on_transport_closed(self, reason: str) -> None:
+        """The connection failed or was closed by the publisher."""
+
+
+class _ReceiverSeat:
+    """What RTCDtlsTransport expects of an RTP receiver (`aiortc.rtcdtlstransport.RtpReceiver`).
+
+    It hears of the connection's end, and takes what came in before the handshake was over.
+    """
+
+    def __init__(self, handler: MediaHandler) -> None:
+        self._handler = handler
+
+    def _handle_disconnect(self) -> None:
+        self._handler.on_transport_closed("the publisher closed the connection")
+
+    async def _handle_rtcp_packet(self, packet: AnyRtcpPacket) -> None:
+        self._handler.on_rtcp(packet)
+
+    async def _handle_rtp_packet(self, packet: SlowRtpPacket, arrival_time_ms: int) -> None:
+        self._handler.on_rtp(
+            RtpPacket(
+                packet.payload_type,
+                bool(packet.marker),
+                packet.sequence_number,
+                packet.timestamp,
+                packet.ssrc,
+                packet.payload,
+            )
+        )
+
+
+class MediaTransport:
+    """One publisher's connection: gather, answer, connect, send feedback, close."""
+
+    def __init__(self, offer: AcceptedOffer, addresses: Sequence[str], handler: MediaHandler) -> None:
+        self._offer = offer
+        self._handler = handler
+        gatherer = RTCIceGatherer(iceServers=[])
+        connection = IngestConnection(addresses, self._take_media)
+        connection.ice_controlling = offer.ice.iceLite
+        gatherer._connection = connection
+        self._ice = RTCIceTransport(gatherer)
+        if self._ice._connection is not connection:
+            raise ImportError(
+                f"RTCIceTransport ignores its gatherer's connection: not {pinned.PINNED_VERSIONS}"
+            )
+        self._dtls = RTCDtlsTransport(self._ice, [RTCCertificate.generateCertificate()])
+        self._dtls._set_role("server")
+        self._unsent: deque[bytes] = deque(maxlen=_MAX_UNSENT)
+        self._sending: asyncio.Task[None] | None = None
+
+    async def answer(self) -> str:
+        """Gather every candidate and return the SDP answer. Raises `Unavailable`."""
+        gatherer = self._ice.iceGatherer
+        try:
+            async with asyncio.timeout(GATHER_SECONDS):
+                await gatherer.gather()
+        except TimeoutError as error:
+            raise Unavailable(f"No address to receive media on was found in {GATHER_SECONDS} s.") from error
+        candidates = gatherer.getLocalCandidates()
+        if not candidates:
+            raise Unavailable("This server has no address to receive media on (CAPTURE_ICE_ADDRESSES).")
+        fingerprints = self._dtls.getLocalParameters().fingerprints
+        return write_answer(
+            self._offer,
+            ice=gatherer.getLocalParameters(),
+            candidates=candidates,
+            fingerprints=[print_ for print_ in fingerprints if print_.algorithm == "sha-256"],
+        )
+
+    async def connect(self) -> None:
+        """Check addresses and shake hands; on success media flows to the handler.
+
+        The publisher's end of candidates is never passed on to aioice: it would give up at once on an offer
+        without any (OBS), whose address only its own checks reveal. Raises `ConnectionError`.
+        """
+        for candidate in self._offer.candidates:
+            await self._ice.addRemoteCandidate(candidate)
+        self._register()
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await self._ice.start(self._offer.ice)
+                if self._ice.state != "completed":
+                    raise ConnectionError("ICE failed")
+                fingerprints = list(self._offer.fingerprints)
+                await self._dtls.start(RTCDtlsParameters(fingerprints=fingerprints, role="client"))
+        except TimeoutError as error:
+            raise ConnectionError(f"no connection within {CONNECT_SECONDS} s") from error
+        if self._dtls.state != "connected":
+            raise ConnectionError("the DTLS handshake failed")
+        self._dtls.on("statechange", self._on_state_change)
+        self._ice.on("statechange", self._on_state_change)
+
+    def send_rtcp(self, data: bytes) -> None:
+        """Send feedback soon; the oldest is dropped where too much of it waits."""
+        self._unsent.append(data)
+        if self._sending is None or self._sending.done():
+            self._sending = asyncio.create_task(self._send_all())
+
+    async def close(self) -> None:
+        """Say goodbye and free the sockets, within `CLOSE_SECONDS`."""
+        if self._sending is not None:
+            self._sending.cancel()
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._dtls.stop()
+                await self._ice.stop()
+        except TimeoutError:
+            pass
+        self._dtls.remove_all_listeners()
+
+    def _take_media(self, data: bytes) -> bool:
+        """Decrypt and pass on one SRTP or SRTCP datagram; False before the handshake is over."""
+        srtp = self._dtls._rx_srtp
+        if srtp is None:
+            return False
+        try:
+            if is_rtcp(data):
+                for report in RtcpPacket.parse(srtp.unprotect_rtcp(data)):
+                    self._handler.on_rtcp(report)
+            elif (packet := parse_rtp(srtp.unprotect(data))) is not None:
+                self._handler.on_rtp(packet)
+        except (pylibsrtp.Error, ValueError):
+            pass  # Forged, replayed or malformed: as if it had not come.
+        return True
+
+    def _register(self) -> None:
+        offer = self._offer
+        payload_types = [offer.payload_type]
+        if offer.rtx_payload_type is not None:
+            payload_types.append(offer.rtx_payload_type)
+        parameters = RTCRtpReceiveParameters(
+            codecs=[
+                RTCRtpCodecParameters(
+                    mimeType=f"{offer.kind}/{offer.codec}",
+                    clockRate=offer.codec.clock_rate_hz,
+                    payloadType=payload_type,
+                )
+                for payload_type in payload_types
+            ],
+            # Retransmissions are known by their payload type: with no second track on this connection the
+            # router learns their SSRC by itself.
+            encodings=[]
+            if offer.ssrc is None
+            else [RTCRtpDecodingParameters(ssrc=offer.ssrc, payloadType=offer.payload_type)],
+            muxId=offer.mid,
+        )
+        self._dtls._register_rtp_receiver(_ReceiverSeat(self._handler), parameters)
+
+    def _on_state_change(self) -> None:
+        if self._dtls.state in ("closed", "failed") or self._ice.state in ("closed", "failed"):
+            self._handler.on_transport_closed(f"ICE {self._ice.state}, DTLS {self._dtls.state}")
+
+    async def _send_all(self) -> None:
+        while self._unsent:
+            try:
+                await self._dtls._send_rtp(self._unsent.popleft())
+            except ConnectionError:
+                self._unsent.clear()

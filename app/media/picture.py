@@ -1,0 +1,166 @@
+"""A recorded video track as H.264 packets on a timeline: copied where it is H.264, transcoded where VP8."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import av
+
+from app.base.errors import Unprocessable
+from app.media.annexb import SPS, avcc_parameter_sets, length_prefixed_units, nal_type
+from app.media.frames import Codec
+from app.media.recorded import RecordedPacket, RecordedTrack, TrackReader
+from app.media.writing import KEYFRAME_SECONDS, VIDEO_TIME_BASE, add_h264_stream
+
+# A segment that begins without a key frame can be decoded only if it goes on from the one before.
+_CONTIGUOUS_US = 500_000
+
+
+class CopiedPicture:
+    """H.264 packets as recorded. Where parameter sets change on the way, they travel in band (`avc3`)."""
+
+    def __init__(self, track: RecordedTrack, zero_us: int, ends_at_us: int) -> None:
+        self._reader = TrackReader(track)
+        self._zero_us, self._ends_at_us = zero_us, ends_at_us
+        self._template, self._several = _described(track)
+        self.width, self.height = self._template.width, self._template.height
+
+    @property
+    def skipped_segments(self) -> int:
+        return self._reader.skipped_segments
+
+    def add_stream(self, output: av.container.OutputContainer) -> av.VideoStream:
+        """Add the track to `output`."""
+        stream = output.add_stream_from_template(self._template)
+        stream.time_base = VIDEO_TIME_BASE
+        if self._several:
+            stream.codec_context.codec_tag = "avc3"
+        return stream
+
+    def packets(self, stream: av.VideoStream) -> "Iterator[av.Packet[Any]]":
+        """Yield the packets in order; the first is shown from zero on, the last until the end."""
+        held: RecordedPacket | None = None
+        last_ticks = -1
+        for packet in _decodable(self._reader.packets(), self._zero_us):
+            if held is not None:
+                made = self._made(held, packet.at_us, last_ticks, stream)
+                last_ticks = made.pts or 0
+                yield made
+            held = packet
+        if held is not None:
+            end_us = max(held.at_us + held.duration_us, self._ends_at_us)
+            yield self._made(held, end_us, last_ticks, stream)
+
+    def _made(
+        self, packet: RecordedPacket, until_us: int, last_ticks: int, stream: av.VideoStream
+    ) -> "av.Packet[Any]":
+        data = packet.data
+        if self._several and packet.is_keyframe and not _has_parameter_sets(data):
+            data = avcc_parameter_sets(packet.description) + data
+        ticks = 0 if last_ticks < 0 else max(_ticks(packet.at_us - self._zero_us), last_ticks + 1)
+        made = av.Packet(data)
+        made.stream, made.time_base = stream, VIDEO_TIME_BASE
+        made.pts = made.dts = ticks
+        made.duration = max(_ticks(until_us - self._zero_us) - ticks, 1)
+        made.is_keyframe = packet.is_keyframe
+        return made
+
+
+class TranscodedPicture:
+    """VP8 decoded and encoded as H.264 in the size of its first picture."""
+
+    def __init__(self, track: RecordedTrack, zero_us: int, ends_at_us: int) -> None:
+        self._reader = TrackReader(track)
+        self._zero_us, self._ends_at_us = zero_us, ends_at_us
+        template, _ = _described(track)
+        self.width, self.height = template.width // 2 * 2, template.height // 2 * 2
+
+    @property
+    def skipped_segments(self) -> int:
+        return self._reader.skipped_segments
+
+    def add_stream(self, output: av.container.OutputContainer) -> av.VideoStream:
+        """Add the track to `output`."""
+        return add_h264_stream(output, self.width, self.height)
+
+    def packets(self, stream: av.VideoStream) -> "Iterator[av.Packet[Any]]":
+        """Yield the packets in order; the first is shown from zero on."""
+        decoder = av.CodecContext.create("vp8", "r")
+        assert isinstance(decoder, av.VideoCodecContext)
+        last_ticks, next_key_ticks = -1, 0
+        for packet in _decodable(self._reader.packets(), self._zero_us):
+            try:
+                pictures = decoder.decode(av.Packet(packet.data)) if packet.data else []
+            except av.FFmpegError:
+                continue  # a damaged frame: the picture stands until the next good one
+            for picture in pictures:
+                ticks = _ticks(packet.at_us - self._zero_us)
+                ticks = 0 if last_ticks < 0 else max(ticks, last_ticks + 1)
+                shown = picture.reformat(width=self.width, height=self.height, format="yuv420p")
+                shown.pts, shown.time_base, last_ticks = ticks, VIDEO_TIME_BASE, ticks
+                shown.pict_type = av.video.frame.PictureType.NONE
+                if ticks >= next_key_ticks:
+                    shown.pict_type = av.video.frame.PictureType.I
+                    next_key_ticks = ticks + _ticks(round(KEYFRAME_SECONDS * 1_000_000))
+                yield from stream.encode(shown)
+        yield from stream.encode(None)
+
+
+def open_picture(track: RecordedTrack, zero_us: int, ends_at_us: int) -> "CopiedPicture | TranscodedPicture":
+    """Raises `Unprocessable` if no segment of the track can be read."""
+    kind = CopiedPicture if track.codec is Codec.H264 else TranscodedPicture
+    return kind(track, zero_us, ends_at_us)
+
+
+def _decodable(packets: Iterator[RecordedPacket], zero_us: int) -> Iterator[RecordedPacket]:
+    """Leave out what no decoder could use: frames before the first key frame, or after a hole.
+
+    Of the frames before `zero_us` only those from the last key frame on are kept.
+    """
+    waiting = True
+    ended_at_us = 0
+    early: list[RecordedPacket] = []
+    for packet in packets:
+        if packet.starts_segment and packet.at_us - ended_at_us > _CONTIGUOUS_US:
+            waiting = True
+        ended_at_us = packet.at_us + packet.duration_us
+        if packet.is_keyframe:
+            waiting = False
+        if waiting:
+            continue
+        if packet.at_us < zero_us:
+            early = [packet] if packet.is_keyframe else [*early, packet]
+            continue
+        if early and not (packet.is_keyframe and packet.at_us == zero_us):
+            yield from early
+        early = []
+        yield packet
+    yield from early
+
+
+def _described(track: RecordedTrack) -> tuple[av.VideoStream, bool]:
+    """The description of the first readable segment, and whether a later one has another."""
+    first: av.VideoStream | None = None
+    for segment in track.segments:
+        try:
+            container = av.open(str(segment.path))
+            stream = container.streams.video[0]
+        except (av.FFmpegError, IndexError):
+            continue
+        if first is None:
+            first = stream
+            continue
+        differs = stream.codec_context.extradata != first.codec_context.extradata
+        container.close()
+        if differs:
+            return first, True
+    if first is None:
+        raise Unprocessable("No segment of the video can be read.")
+    return first, False
+
+
+def _has_parameter_sets(sample: bytes) -> bool:
+    return any(nal_type(unit) == SPS for unit in length_prefixed_units(sample))
+
+
+def _ticks(microseconds: int) -> int:
+    return round(microseconds * 9 / 100)

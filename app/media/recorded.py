@@ -1,0 +1,84 @@
+"""Recorded tracks as they lie in storage: segments on the wall clock, read packet by packet."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+
+from app.media.frames import Codec
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedSegment:
+    """One segment file; `started_at_us` is the wall clock of its first frame."""
+
+    path: Path
+    started_at_us: int
+    duration_us: int
+
+    @property
+    def ended_at_us(self) -> int:
+        return self.started_at_us + self.duration_us
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedTrack:
+    """One channel's segments, in time order."""
+
+    codec: Codec
+    segments: Sequence[RecordedSegment]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedPacket:
+    """One encoded frame of a segment. `description` is its codec's out-of-band data (avcC for H.264)."""
+
+    data: bytes
+    at_us: int
+    duration_us: int
+    is_keyframe: bool
+    description: bytes
+    starts_segment: bool
+
+
+class TrackReader:
+    """Reads a track's packets in order; a segment that cannot be read is skipped, counted and logged."""
+
+    def __init__(self, track: RecordedTrack) -> None:
+        self._track = track
+        self.skipped_segments = 0
+
+    def packets(self) -> Iterator[RecordedPacket]:
+        """Yield every packet; a cut segment gives what it still holds."""
+        for segment in self._track.segments:
+            try:
+                yield from _packets(segment)
+            except (av.FFmpegError, IndexError):
+                self.skipped_segments += 1
+                log.warning("segment %s could not be read to its end", segment.path.name)
+
+
+def _packets(segment: RecordedSegment) -> Iterator[RecordedPacket]:
+    with av.open(str(segment.path)) as container:
+        stream = container.streams[0]
+        if stream.codec_context is None:  # PyAV's answer to a header that is cut off
+            raise IndexError("no stream")
+        description = stream.codec_context.extradata or b""
+        tick_us = float(stream.time_base or 0) * 1_000_000
+        first = True
+        for packet in container.demux(stream):
+            if packet.pts is None or not packet.size:
+                continue
+            yield RecordedPacket(
+                data=bytes(packet),
+                at_us=segment.started_at_us + round(packet.pts * tick_us),
+                duration_us=round((packet.duration or 0) * tick_us),
+                is_keyframe=packet.is_keyframe,
+                description=description,
+                starts_segment=first,
+            )
+            first = False

@@ -1,0 +1,150 @@
+"""Recorded Opus tracks as sound on a common sample clock, mixed in blocks of bounded size."""
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+
+import av
+import av.filter
+import numpy as np
+from numpy.typing import NDArray
+
+from app.media.recorded import RecordedTrack, TrackReader
+
+RATE_HZ = 48_000
+CHANNELS = 2
+Block = NDArray[np.float32]  # samples by channels
+
+# Sound may be this far from its wall clock before it is moved at once: 40 ms is where a listener starts to
+# see lips and sound apart. Anything less is drift between the sender's sample clock and the wall clock, or
+# jitter in its reports, and is taken back slowly.
+_JUMP = RATE_HZ * 40 // 1000
+_DRIFT_BEGINS, _DRIFT_ENDS = RATE_HZ * 5 // 1000, RATE_HZ // 1000
+_SMOOTHING = 0.05  # over about 20 packets, 0.4 s
+_STRETCH = 0.005  # at most 0.5 % faster or slower: 5 ms in a second, and a pitch no one hears
+
+
+_NOTHING: Block = np.empty((0, CHANNELS), np.float32)
+_TIME_BASE = Fraction(1, RATE_HZ)
+
+
+class Sound:
+    """Blocks of samples, each with the sample it starts at, read forward into a mix.
+
+    `blocks` must not overlap and must not go back; the first is asked for when the mix reaches `begins`.
+    """
+
+    def __init__(self, blocks: Iterator[tuple[int, Block]], *, begins: int = 0) -> None:
+        self._blocks = blocks
+        self._next: tuple[int, Block] | None = (begins, _NOTHING)
+
+    def add_to(self, mix: Block, start: int) -> None:
+        """Add the samples `start` to `start + len(mix)` to `mix`. Calls must go forward in time."""
+        end = start + len(mix)
+        while self._next is not None:
+            at, samples = self._next
+            if at >= end:
+                return
+            skip = max(start - at, 0)
+            part = samples[skip : end - at]
+            mix[at + skip - start : at + skip - start + len(part)] += part
+            if at + len(samples) > end:
+                self._next = end, samples[end - at :]
+                return
+            self._next = next(self._blocks, None)
+
+
+class PlacedTrack:
+    """A recorded Opus track, each packet's samples where its wall clock puts them."""
+
+    def __init__(self, track: RecordedTrack, zero_us: int) -> None:
+        self._reader = TrackReader(track)
+        self._zero_us = zero_us
+        self.damaged_packets = 0
+
+    @property
+    def skipped_segments(self) -> int:
+        return self._reader.skipped_segments
+
+    def blocks(self) -> Iterator[tuple[int, Block]]:
+        """Yield the samples as `Sound` takes them: from sample zero on, gaps left out, overlaps cut off."""
+        decoder = av.CodecContext.create("libopus", "r")
+        assert isinstance(decoder, av.AudioCodecContext)
+        decoder.sample_rate = RATE_HZ
+        decoder.layout = "stereo"
+        position: int | None = None
+        drift = 0.0
+        correcting = False
+        for packet in self._reader.packets():
+            samples = self._decode(decoder, packet.data)
+            target = round((packet.at_us - self._zero_us) * RATE_HZ / 1_000_000)
+            if position is None or target - position > _JUMP:
+                position, drift, correcting = target, 0.0, False
+            elif target - position < -_JUMP:
+                samples = samples[position - target :]
+                drift, correcting = 0.0, False
+            else:
+                drift += _SMOOTHING * (target - position - drift)
+                correcting = abs(drift) > (_DRIFT_ENDS if correcting else _DRIFT_BEGINS)
+                if correcting and len(samples):
+                    limit = max(round(len(samples) * _STRETCH), 1)
+                    change = int(np.clip(round(drift), -limit, limit))
+                    samples = _stretched(samples, len(samples) + change)
+                    drift -= change
+            if position < 0:
+                samples, position = samples[-position:], min(position + len(samples), 0)
+            if len(samples):
+                yield position, samples
+                position += len(samples)
+
+    def _decode(self, decoder: av.AudioCodecContext, data: bytes) -> Block:
+        try:
+            frames = decoder.decode(av.Packet(data))
+        except av.FFmpegError:
+            self.damaged_packets += 1
+            return _NOTHING
+        parts = [np.asarray(frame.to_ndarray(), np.float32).reshape(-1, CHANNELS) for frame in frames]
+        return np.concatenate(parts) / np.float32(32_768) if parts else _NOTHING
+
+
+def mixed(sounds: Sequence[Sound], until: int, *, block: int = RATE_HZ) -> Iterator[av.AudioFrame]:
+    """Yield the sum of `sounds` from sample zero to `until` as planar float frames; `pts` counts samples.
+
+    They are added at full level; a limiter holds the sum below full scale instead of letting it clip.
+    """
+    graph = av.filter.Graph()
+    source = graph.add_abuffer(
+        sample_rate=RATE_HZ, format="flt", layout="stereo", time_base=_TIME_BASE, name="mix"
+    )
+    # Attenuation begins 5 ms ahead of the peak (the filter's own delay, taken out by latency=1).
+    limiter = graph.add("alimiter", "limit=0.95:attack=5:release=80:level=false:latency=true")
+    shape = graph.add("aformat", f"sample_fmts=fltp:sample_rates={RATE_HZ}:channel_layouts=stereo")
+    sink = graph.add("abuffersink")
+    graph.link_nodes(source, limiter, shape, sink).configure()
+    for start in range(0, until, block):
+        mix = np.zeros((min(block, until - start), CHANNELS), np.float32)
+        for sound in sounds:
+            sound.add_to(mix, start)
+        frame = av.AudioFrame.from_ndarray(mix.reshape(1, -1), format="flt", layout="stereo")
+        frame.sample_rate, frame.pts, frame.time_base = RATE_HZ, start, _TIME_BASE
+        source.push(frame)
+        yield from _pulled(sink)
+    source.push(None)
+    yield from _pulled(sink)
+
+
+def _pulled(sink: av.filter.context.FilterContext) -> Iterator[av.AudioFrame]:
+    while True:
+        try:
+            frame = sink.pull()
+        except (av.BlockingIOError, av.EOFError):
+            return
+        assert isinstance(frame, av.AudioFrame)
+        yield frame
+
+
+def _stretched(samples: Block, length: int) -> Block:
+    """`samples` over `length` samples, by linear interpolation: fine for the fraction of a percent asked."""
+    at = np.linspace(0, len(samples) - 1, length)
+    before = np.arange(len(samples))
+    channels = [np.interp(at, before, samples[:, channel]) for channel in range(CHANNELS)]
+    return np.stack(channels, axis=1).astype(np.float32)

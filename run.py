@@ -1,0 +1,183 @@
+#!/usr/bin/env python3
+"""Installs OpenCapture beside this file, once, and runs it: `python3 run.py [up|demo|test|check|…]`.
+
+Standard library only, for the Python it is started with. With no argument it is `up`. Arguments after the
+command are passed on: to pytest for `test` and `quick`, to the `capture` command for everything else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+STAMP = VENV / "opencapture.json"
+PROJECTS = (ROOT / "pyproject.toml", ROOT / "recorder" / "pyproject.toml")
+OLDEST_PYTHON = (3, 11)
+
+PRODUCT = frozenset({"embedded", "speech"})
+RECORDER = "./recorder"  # a distribution of its own, installed like an extra
+DEMO = PRODUCT | {"demo", RECORDER}
+TEST = DEMO | {"test"}
+NEEDS = {"demo": DEMO, "test": TEST, "quick": TEST, "check": TEST, "fix": TEST}
+
+# What the tests of the recorder and of the web pages drive: program, then its Debian package.
+TEST_PROGRAMS = {"chromium": "chromium", "ffmpeg": "ffmpeg", "Xvfb": "xvfb", "pulseaudio": "pulseaudio"}
+
+CHECKS = (
+    ("ruff", "check", "."),
+    ("ruff", "format", "--check", "."),
+    ("mypy",),
+    ("mypy", "recorder"),
+    ("lint-imports",),
+)
+FIXES = (("ruff", "check", "--fix", "."), ("ruff", "format", "."))
+
+
+def program(name: str) -> str:
+    return str(VENV / "bin" / name)
+
+
+def say(line: str) -> None:
+    print(f"run.py: {line}", file=sys.stderr, flush=True)
+
+
+def refuse_unfit_python() -> None:
+    """Exit with one line where this Python cannot make the virtual environment."""
+    version = ".".join(str(part) for part in sys.version_info[:3])
+    if sys.version_info < OLDEST_PYTHON:
+        sys.exit(f"OpenCapture needs Python 3.11 or newer, not {version}: start run.py with a newer one")
+    if importlib.util.find_spec("ensurepip") is None or importlib.util.find_spec("venv") is None:
+        package = f"python{sys.version_info[0]}.{sys.version_info[1]}-venv"
+        sys.exit(f"this Python {version} cannot make virtual environments: apt-get install {package}")
+
+
+def wanted_stamp() -> dict[str, object]:
+    """What an installation depends on besides its extras; every script of a moved one has the old path."""
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in PROJECTS))
+    return {"python": sys.version, "folder": str(ROOT), "projects": digest.hexdigest()}
+
+
+def read_stamp() -> dict[str, object]:
+    try:
+        return dict(json.loads(STAMP.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return {}
+
+
+def write_stamp(fields: dict[str, object]) -> None:
+    STAMP.write_text(json.dumps(fields), encoding="utf-8")
+
+
+def is_sound() -> bool:
+    """Whether .venv belongs to this Python and has pip."""
+    code = "import pip, sys; print(sys.version)"
+    try:
+        asked = subprocess.run([program("python"), "-c", code], capture_output=True, text=True, timeout=60)
+    except OSError:
+        return False
+    return asked.returncode == 0 and asked.stdout.strip() == sys.version.strip()
+
+
+def make_venv(found: dict[str, object], wanted: dict[str, object]) -> None:
+    """Make .venv, or anew where this script made one that no longer fits; another's is never touched.
+
+    The stamp comes first: it says whose folder this is, also after an interruption.
+    """
+    ours = STAMP.exists() and not found.get("adopted")
+    if is_sound() and found.get("folder", wanted["folder"]) == wanted["folder"]:
+        write_stamp({"folder": wanted["folder"], "adopted": not ours})
+        return
+    if VENV.exists() and not ours:
+        sys.exit(f"{VENV} was made by something else, for another Python: remove it, or use that Python")
+    say(f"making {VENV}")
+    if VENV.exists():
+        shutil.rmtree(VENV)
+    VENV.mkdir()
+    write_stamp({"folder": wanted["folder"], "adopted": False})
+    run_or_exit([sys.executable, "-m", "venv", str(VENV)])
+
+
+def install(extras: frozenset[str]) -> None:
+    """Make .venv hold `extras` and those installed before; the stamp is filled last, so a cut is retried."""
+    wanted, found = wanted_stamp(), read_stamp()
+    before = found.get("extras", [])
+    installed = frozenset(before if isinstance(before, list) else [])
+    if extras <= installed and wanted.items() <= found.items():
+        return
+    extras |= installed
+    make_venv(found, wanted)
+    say(f"installing OpenCapture with {', '.join(sorted(extras))}; this happens once")
+    names = ",".join(sorted(extras - {RECORDER}))
+    recorder = ["-e", RECORDER] if RECORDER in extras else []
+    pip = [program("python"), "-m", "pip", "install", "--disable-pip-version-check"]
+    run_or_exit([*pip, "-e", f".[{names}]", *recorder])
+    write_stamp({**read_stamp(), **wanted, "extras": sorted(extras)})
+
+
+def run_or_exit(argv: list[str]) -> None:
+    ended = subprocess.run(argv, cwd=ROOT)
+    if ended.returncode != 0:
+        sys.exit(f"run.py: failed with status {ended.returncode}: {' '.join(argv)}")
+
+
+def install_test_programs() -> None:
+    """Install the Debian packages that tests drive, where this may be done; else say which are missing."""
+    missing = sorted(package for name, package in TEST_PROGRAMS.items() if shutil.which(name) is None)
+    if not missing:
+        return
+    if os.geteuid() == 0 and shutil.which("apt-get"):
+        say(f"installing {' '.join(missing)} for the tests")
+        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        for step in (["update", "-q"], ["install", "-q", "-y", "--no-install-recommends", *missing]):
+            if subprocess.run(["apt-get", *step], env=environment).returncode != 0:
+                break
+        else:
+            return
+    say(f"tests that drive a browser, a screen or sound need: apt-get install {' '.join(missing)}")
+
+
+def run_all(steps: tuple[tuple[str, ...], ...]) -> None:
+    """Run every step, whatever the others say; exit with 1 where one failed."""
+    failed = []
+    for name, *arguments in steps:
+        line = " ".join([name, *arguments])
+        say(line)
+        if subprocess.run([program(name), *arguments], cwd=ROOT).returncode != 0:
+            failed.append(line)
+    if failed:
+        sys.exit(f"run.py: failed: {', '.join(failed)}")
+
+
+def become(name: str, *arguments: str) -> None:
+    """Turn this process into a program of .venv: signals then reach it, and not a parent of it."""
+    os.execv(program(name), [program(name), *arguments])
+
+
+def main(command: str = "up", *arguments: str) -> None:
+    refuse_unfit_python()
+    os.chdir(ROOT)
+    install(NEEDS.get(command, PRODUCT))
+    if command in ("test", "quick"):
+        install_test_programs()
+        become("pytest", *(("-m", "not slow") if command == "quick" else ()), *arguments)
+    elif command == "check":
+        run_all(CHECKS)
+    elif command == "fix":
+        run_all(FIXES)
+    else:
+        become("capture", command, *arguments)
+
+
+if __name__ == "__main__":
+    try:
+        main(*sys.argv[1:])
+    except KeyboardInterrupt:
+        sys.exit(130)

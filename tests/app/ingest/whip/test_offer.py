@@ -1,0 +1,107 @@
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.ingest.whip.offer import MAX_CANDIDATES, MAX_OFFER_CHARACTERS, AcceptedOffer, OfferRefused, read_offer
+from app.media.frames import Codec
+from tests.fixtures.offers import AUDIO_OFFER as AUDIO
+from tests.fixtures.offers import VIDEO_OFFER as VIDEO
+
+
+def refusal(sdp: str, kind: str = "video") -> OfferRefused:
+    with pytest.raises(OfferRefused) as caught:
+        read_offer(sdp, kind)  # type: ignore[arg-type]
+    return caught.value
+
+
+def test_h264_is_chosen_with_its_retransmissions() -> None:
+    offer = read_offer(VIDEO, "video")
+    assert isinstance(offer, AcceptedOffer)
+    assert (offer.codec, offer.payload_type, offer.rtx_payload_type) == (Codec.H264, 104, 105)
+    assert (offer.ssrc, offer.mid, offer.bundled, offer.reduced_size_rtcp) == (2231627014, "0", True, True)
+    assert offer.parameter_sets == (bytes.fromhex("6742c01f"), bytes.fromhex("68ce3c80"))
+    assert offer.format_parameters["profile-level-id"] == "640c1f"
+
+
+def test_single_packet_h264_is_better_than_vp8() -> None:
+    offer = read_offer(VIDEO.replace("packetization-mode=1", "packetization-mode=2"), "video")
+    assert (offer.codec, offer.payload_type) == (Codec.H264, 102)
+
+
+def test_vp8_is_taken_where_there_is_no_h264() -> None:
+    offer = read_offer(VIDEO.replace("H264/90000", "H265/90000"), "video")
+    assert (offer.codec, offer.payload_type, offer.rtx_payload_type) == (Codec.VP8, 96, 97)
+
+
+def test_opus_is_chosen() -> None:
+    offer = read_offer(AUDIO, "audio")
+    assert (offer.codec, offer.payload_type, offer.rtx_payload_type) == (Codec.OPUS, 111, None)
+    assert (offer.mid, offer.bundled, offer.ssrc) == ("a0", False, None)
+
+
+def test_only_reachable_candidates_are_kept() -> None:
+    assert [candidate.ip for candidate in read_offer(VIDEO, "video").candidates] == ["192.0.2.7"]
+    many = "".join(f"a=candidate:{n} 1 udp 1 192.0.2.7 {n} typ host\n" for n in range(1, 200))
+    assert len(read_offer(VIDEO + many, "video").candidates) == MAX_CANDIDATES
+    none = "\n".join(line for line in VIDEO.splitlines() if not line.startswith("a=candidate")) + "\n"
+    assert read_offer(none, "video").candidates == ()
+
+
+@pytest.mark.parametrize(
+    ("sdp", "status", "words"),
+    [
+        ("", 400, "no media section"),
+        ("hello", 400, "no media section"),
+        ("v=x\n", 400, "not valid SDP"),
+        (VIDEO.replace("m=video 9", "m=video x"), 400, "not valid SDP"),
+        (VIDEO.replace("a=setup:actpass", "a=setup:holdconn"), 400, "not valid SDP"),
+        (VIDEO.replace("a=setup:actpass\n", ""), 400, "a=setup"),
+        (VIDEO.replace("a=ice-pwd", "a=x"), 400, "ice-pwd"),
+        (VIDEO.replace("a=fingerprint", "a=x"), 400, "fingerprint"),
+        ("a" * (MAX_OFFER_CHARACTERS + 1), 400, "longer than"),
+        (VIDEO + AUDIO[AUDIO.index("m=audio") :], 422, "one track per resource"),
+        (VIDEO.replace("a=sendonly", "a=recvonly"), 422, "recvonly"),
+        (VIDEO.replace("a=sendonly", "a=inactive"), 422, "inactive"),
+        (VIDEO.replace("m=video 9", "m=video 0"), 422, "port is 0"),
+        (VIDEO.replace("a=rtcp-mux\n", ""), 422, "rtcp-mux"),
+        (VIDEO.replace("UDP/TLS/RTP/SAVPF", "RTP/AVP"), 422, "DTLS-SRTP"),
+        (VIDEO.replace("a=setup:actpass", "a=setup:passive"), 422, "passive"),
+        (VIDEO.replace("sha-256", "sha-1"), 422, "SHA-256"),
+        (VIDEO.replace("H264/90000", "H265/90000").replace("VP8/90000", "VP9/90000"), 422, "AV1, H265, VP9"),
+        (AUDIO, 422, "'audio'"),
+    ],
+)
+def test_refusals_name_their_reason(sdp: str, status: int, words: str) -> None:
+    error = refusal(sdp)
+    assert error.status == status
+    assert words in error.message
+    assert (error.code, error.field) == ("offer_refused", "sdp")
+
+
+def test_audio_without_opus_is_refused() -> None:
+    error = refusal(AUDIO.replace("opus/48000/2", "G722/8000"), "audio")
+    assert "Opus" in error.message
+
+
+def test_unreadable_parameter_sets_are_left_out() -> None:
+    assert read_offer(VIDEO.replace("Z0LAHw==", "***"), "video").parameter_sets == ()
+
+
+@given(st.text(max_size=300))
+def test_any_text_is_refused_and_nothing_else(text: str) -> None:
+    assert refusal(text).status in (400, 422)
+
+
+@given(st.data())
+def test_a_damaged_offer_is_accepted_or_refused_and_nothing_else(data: st.DataObject) -> None:
+    lines = data.draw(st.sampled_from([VIDEO, AUDIO])).splitlines()
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(lines) - 1))
+        line = lines[at]
+        start = data.draw(st.integers(0, len(line)))
+        end = data.draw(st.integers(start, len(line)))
+        lines[at] = line[:start] + data.draw(st.text(max_size=12)) + line[end:]
+    with contextlib.suppress(OfferRefused):
+        read_offer("\n".join(lines), data.draw(st.sampled_from(["audio", "video"])))

@@ -1,0 +1,91 @@
+"""What every speech engine does: samples in, words with times out; failures are retryable or not."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.base.errors import CaptureError
+
+
+class EngineError(CaptureError):
+    """Base of an engine's failures. `retryable` says whether the same speech may succeed later."""
+
+    status = 500
+    code = "engine_error"
+
+
+class EngineFailed(EngineError):
+    """The engine broke off, or a part that it needs does not answer; it may succeed later."""
+
+    status = 503
+    code = "engine_failed"
+    retryable = True
+
+
+class ModelMissing(EngineError):
+    """The model that the settings name is not on this machine and cannot be fetched."""
+
+    code = "model_missing"
+
+
+class LanguageUnsupported(EngineError):
+    """The engine's model does not know the language that was asked for."""
+
+    status = 422
+    code = "language_unsupported"
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechCapabilities:
+    """What an engine can do: ISO 639-1 codes it knows, and whether words come with times."""
+
+    languages: frozenset[str]
+    detects_language: bool
+    word_times: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word, without surrounding blanks; times in seconds from the first sample."""
+
+    text: str
+    start_seconds: float
+    end_seconds: float
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptSegment:
+    """A stretch that the engine sees as one sentence or breath."""
+
+    text: str
+    start_seconds: float
+    end_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """What was said; `text` is empty where there was no speech. `language` is an ISO 639-1 code."""
+
+    text: str
+    language: str
+    words: list[Word]
+    segments: list[TranscriptSegment]
+
+
+class SpeechEngine(Protocol):
+    """Implementers: `whisper_local.WhisperLocal`. Safe for use from several threads."""
+
+    @property
+    def capabilities(self) -> SpeechCapabilities:
+        """Raises `EngineError`."""
+
+    def load(self) -> None:
+        """Make ready what `transcribe` needs; once, whoever calls first. Raises `EngineError`."""
+
+    def transcribe(self, samples: NDArray[np.float32], *, language: str | None = None) -> Transcript:
+        """Recognise float32 mono 16 kHz samples; without `language` it is detected.
+
+        Raises `EngineError`."""
