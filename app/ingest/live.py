@@ -53,9 +53,9 @@ class Live:
         task.add_done_callback(self._tasks.discard)
 
     def source_of(self, stream_id: str) -> Source | None:
-        """What publishes this stream here and now."""
+        """What publishes this stream here and now; nothing once it has said goodbye."""
         pipeline = self._pipelines.get(stream_id)
-        return pipeline.source if pipeline else None
+        return pipeline.source if pipeline and not pipeline.said_goodbye else None
 
     async def end(self, stream_id: str) -> None:
         """The stream's publisher said goodbye."""

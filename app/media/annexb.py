@@ -38,14 +38,14 @@ def avcc_parameter_sets(avcc: bytes) -> bytes:
     """The parameter sets of an `AVCDecoderConfigurationRecord` (ISO/IEC 14496-15 clause 5.3.3.1), with
     four-byte lengths, ready to stand before a key frame's sample."""
     found, at = b"", 5
-    if len(avcc) < 7 or avcc[0] != 1:
+    if avcc[:1] != b"\x01":
         return found
-    for mask in (0x1F, 0xFF):
-        count, at = avcc[at] & mask, at + 1
+    for mask in (0x1F, 0xFF):  # counts: SPS in five bits, PPS in eight
+        count = avcc[at] & mask if at < len(avcc) else 0
+        at += 1
         for _ in range(count):
-            size = int.from_bytes(avcc[at : at + 2], "big")
-            found += size.to_bytes(4, "big") + avcc[at + 2 : at + 2 + size]
-            at += 2 + size
-            if at >= len(avcc):
-                break
+            unit = avcc[at + 2 : at + 2 + int.from_bytes(avcc[at : at + 2], "big")]
+            if unit:
+                found += len(unit).to_bytes(4, "big") + unit
+            at += 2 + len(unit)
     return found

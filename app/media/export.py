@@ -47,9 +47,10 @@ def export_recording(
         raise Unprocessable("Everything that was recorded lies before the start of the export.")
     picture = open_picture(video, zero, end) if video else None
     tracks = [PlacedTrack(track, zero) for track in audio]
+    parts = [*tracks, *([picture] if picture else [])]
     try:
         duration_seconds = _write(picture, tracks, target, (end - zero) / 1_000_000, on_progress)
-        skipped = sum(part.skipped_segments for part in [*tracks, *([picture] if picture else [])])
+        skipped = sum(part.skipped_segments for part in parts)
         if skipped >= len(segments) or not duration_seconds:
             raise Unprocessable("Nothing that was recorded could be read.")
     except BaseException:
@@ -63,6 +64,7 @@ def export_recording(
         width=picture.width if picture else None,
         height=picture.height if picture else None,
         skipped_segments=skipped,
+        damaged_packets=sum(part.damaged_packets for part in parts),
     )
 
 

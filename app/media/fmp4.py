@@ -13,10 +13,11 @@ from app.media.templates import OPUS_HEAD, opus_template, video_template
 
 Container = Literal["mp4", "webm"]
 
-# Without delay_moov a track whose first frame comes late is moved to zero. The trailing random access
-# table would only help a reader that seeks within one segment of a few seconds.
+# Without delay_moov a track whose first frame comes late is moved to zero, and without frag_discont its
+# lateness goes into an edit list that players of fragments do not read. The trailing random access table
+# would only help a reader that seeks within one segment of a few seconds.
 _MP4_OPTIONS = {
-    "movflags": "empty_moov+delay_moov+default_base_moof+skip_trailer",
+    "movflags": "empty_moov+delay_moov+default_base_moof+frag_discont+skip_trailer",
     "frag_duration": "1000000",
 }
 _LONE_FRAME_US = {Codec.H264: 66_667, Codec.VP8: 66_667, Codec.OPUS: 20_000}
@@ -41,11 +42,15 @@ class SegmentMuxer:
     """Collects one track's frames into one segment on the wall clock.
 
     A video segment takes its description (picture size, parameter sets) from its first frame, or from
-    `previous` where it has to start without a key frame.
+    `previous` where it has to start without a key frame. Times inside count from `zero_us`, or else from its
+    first frame: segments of a track with a common zero play one after the other as one stream.
     """
 
-    def __init__(self, codec: Codec, *, previous: "SegmentMuxer | None" = None) -> None:
+    def __init__(
+        self, codec: Codec, *, previous: "SegmentMuxer | None" = None, zero_us: int | None = None
+    ) -> None:
         self._codec = codec
+        self._zero_us = zero_us
         self._template: av.VideoStream | None = previous._template if previous else None
         self._file = io.BytesIO()
         self._held: EncodedFrame | None = None  # its duration is known when the next one comes
@@ -86,14 +91,17 @@ class SegmentMuxer:
     def add(self, frame: EncodedFrame) -> None:
         """Append `frame`; one whose wall clock does not advance is placed one tick after the one before.
 
-        Raises `InvalidRequest` for another codec, `Unprocessable` where the first video frame describes no
-        stream and there is no previous segment.
+        Raises `InvalidRequest` for another codec or no data, `Unprocessable` where the first video frame
+        describes no stream and there is no previous segment.
         """
+        if not frame.data:
+            raise InvalidRequest("A frame without data cannot be recorded.", field="data")
         if frame.codec is not self._codec:
             raise InvalidRequest(f"A {self._codec} segment takes no {frame.codec} frame.", field="codec")
         if self._first is None:
             self._open(frame)
             self._first = frame
+            self._zero_us = frame.captured_at_us if self._zero_us is None else self._zero_us
         if self._held is not None:
             gap_us = frame.captured_at_us - self._held.captured_at_us
             if gap_us > 0:
@@ -125,9 +133,7 @@ class SegmentMuxer:
 
     def _open(self, frame: EncodedFrame) -> None:
         if self._codec.is_video:
-            if frame.is_keyframe or self._template is None:
-                self._template = video_template(frame)
-            template: av.VideoStream | av.AudioStream = self._template
+            template: av.VideoStream | av.AudioStream = self._described(frame)
         else:
             template = opus_template()
         options = _MP4_OPTIONS if self.container == "mp4" else {}
@@ -136,6 +142,14 @@ class SegmentMuxer:
         self._stream.time_base = Fraction(1, self._codec.clock_rate_hz)
         if not self._codec.is_video:
             self._stream.codec_context.extradata = OPUS_HEAD
+
+    def _described(self, frame: EncodedFrame) -> av.VideoStream:
+        try:
+            self._template = video_template(frame)
+        except Unprocessable:
+            if self._template is None:
+                raise
+        return self._template
 
     def _write(self, frame: EncodedFrame, *, until_us: int) -> None:
         assert self._output is not None
@@ -151,8 +165,8 @@ class SegmentMuxer:
         self._last_ticks = ticks
 
     def _ticks(self, at_us: int) -> int:
-        assert self._first is not None
-        return round((at_us - self._first.captured_at_us) * self._codec.clock_rate_hz / 1_000_000)
+        assert self._zero_us is not None
+        return round((at_us - self._zero_us) * self._codec.clock_rate_hz / 1_000_000)
 
     def _last_duration_us(self, frame: EncodedFrame) -> int:
         """A picture is taken to last as long as the one before, an Opus packet as long as its header says."""

@@ -79,12 +79,34 @@ def index_fragments(path: Path) -> FragmentIndex:
         raise Unprocessable("The file is not a readable MP4.") from error
 
 
+def covering_fragments(
+    index: FragmentIndex, start_seconds: float, end_seconds: float
+) -> tuple[Fragment, ...]:
+    """The whole fragments that play `[start_seconds, end_seconds)`, from the key frame on that its first
+    picture needs; none where nothing of it is in the file."""
+    fragments = index.fragments
+    inside = [
+        number
+        for number, fragment in enumerate(fragments)
+        if fragment.end_seconds > start_seconds and fragment.start_seconds < end_seconds
+    ]
+    if not inside:
+        return ()
+    first = inside[0]
+    while first > 0 and not fragments[first].starts_with_keyframe:
+        first -= 1
+    return fragments[first : inside[-1] + 1]
+
+
 def media_playlist(parts: Sequence[PlaylistPart]) -> str:
     """A VOD playlist over `parts`, whole fragments, with a discontinuity between parts.
 
     Raises `Unprocessable` where no part holds a fragment.
     """
-    chosen = [(part, _joined(_overlapping(part))) for part in parts]
+    chosen = [
+        (part, _joined(covering_fragments(part.index, part.start_seconds, part.end_seconds)))
+        for part in parts
+    ]
     chosen = [(part, fragments) for part, fragments in chosen if fragments]
     if not chosen:
         raise Unprocessable("There is nothing to play in this stretch of time.")
@@ -149,35 +171,19 @@ class _Span(NamedTuple):
 
 
 def _span(moof: bytes, tracks: dict[int, MovieTrack]) -> _Span:
-    """A fragment's seconds: it starts with its picture, and ends with its longest track."""
+    """A fragment's seconds, from its earliest track's start to its longest track's end."""
     runs = track_runs(moof, tracks)
     if not runs:
         raise Unprocessable("The file holds a fragment without samples.")
-    led = [run for run in runs if tracks[run.track_id].is_video] or runs
+    pictures = [run for run in runs if tracks[run.track_id].is_video]
     return _Span(
-        start=min(run.decode_time / tracks[run.track_id].timescale_hz for run in led),
+        start=min(run.decode_time / tracks[run.track_id].timescale_hz for run in runs),
         end=max(run.end / tracks[run.track_id].timescale_hz for run in runs),
-        starts_with_keyframe=all(run.starts_with_keyframe for run in led),
+        starts_with_keyframe=all(run.starts_with_keyframe for run in pictures),
     )
 
 
-def _overlapping(part: PlaylistPart) -> list[Fragment]:
-    """Fragments that overlap the part, from the key frame on that its first picture needs."""
-    fragments = part.index.fragments
-    inside = [
-        number
-        for number, fragment in enumerate(fragments)
-        if fragment.end_seconds > part.start_seconds and fragment.start_seconds < part.end_seconds
-    ]
-    if not inside:
-        return []
-    first = inside[0]
-    while first > 0 and not fragments[first].starts_with_keyframe:
-        first -= 1
-    return list(fragments[first : inside[-1] + 1])
-
-
-def _joined(fragments: list[Fragment]) -> list[Fragment]:
+def _joined(fragments: Sequence[Fragment]) -> list[Fragment]:
     """Short neighbours made into longer segments."""
     joined: list[Fragment] = []
     for fragment in fragments:

@@ -11,14 +11,12 @@ from app.media.frames import Codec
 from app.media.recorded import RecordedPacket, RecordedTrack, TrackReader
 from app.media.writing import KEYFRAME_SECONDS, VIDEO_TIME_BASE, add_h264_stream
 
-# A segment that begins without a key frame can be decoded only if it goes on from the one before.
-_CONTIGUOUS_US = 500_000
-
 
 class CopiedPicture:
     """H.264 packets as recorded. Where parameter sets change on the way, they travel in band (`avc3`)."""
 
     def __init__(self, track: RecordedTrack, zero_us: int, ends_at_us: int) -> None:
+        self.damaged_packets = 0
         self._reader = TrackReader(track)
         self._zero_us, self._ends_at_us = zero_us, ends_at_us
         self._template, self._several = _described(track)
@@ -69,6 +67,7 @@ class TranscodedPicture:
     """VP8 decoded and encoded as H.264 in the size of its first picture."""
 
     def __init__(self, track: RecordedTrack, zero_us: int, ends_at_us: int) -> None:
+        self.damaged_packets = 0
         self._reader = TrackReader(track)
         self._zero_us, self._ends_at_us = zero_us, ends_at_us
         template, _ = _described(track)
@@ -89,9 +88,10 @@ class TranscodedPicture:
         last_ticks, next_key_ticks = -1, 0
         for packet in _decodable(self._reader.packets(), self._zero_us):
             try:
-                pictures = decoder.decode(av.Packet(packet.data)) if packet.data else []
+                pictures = decoder.decode(av.Packet(packet.data))
             except av.FFmpegError:
-                continue  # a damaged frame: the picture stands until the next good one
+                self.damaged_packets += 1  # the picture stands until the next good one
+                continue
             for picture in pictures:
                 ticks = _ticks(packet.at_us - self._zero_us)
                 ticks = 0 if last_ticks < 0 else max(ticks, last_ticks + 1)
@@ -117,14 +117,9 @@ def _decodable(packets: Iterator[RecordedPacket], zero_us: int) -> Iterator[Reco
     Of the frames before `zero_us` only those from the last key frame on are kept.
     """
     waiting = True
-    ended_at_us = 0
     early: list[RecordedPacket] = []
     for packet in packets:
-        if packet.starts_segment and packet.at_us - ended_at_us > _CONTIGUOUS_US:
-            waiting = True
-        ended_at_us = packet.at_us + packet.duration_us
-        if packet.is_keyframe:
-            waiting = False
+        waiting = (waiting or packet.after_hole) and not packet.is_keyframe
         if waiting:
             continue
         if packet.at_us < zero_us:

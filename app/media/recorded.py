@@ -35,14 +35,15 @@ class RecordedTrack:
 
 @dataclass(frozen=True, slots=True)
 class RecordedPacket:
-    """One encoded frame of a segment. `description` is its codec's out-of-band data (avcC for H.264)."""
+    """One encoded frame of a segment. `description` is its codec's out-of-band data (avcC for H.264);
+    `after_hole` says that a segment before this frame could not be read to its end."""
 
     data: bytes
     at_us: int
     duration_us: int
     is_keyframe: bool
     description: bytes
-    starts_segment: bool
+    after_hole: bool
 
 
 class TrackReader:
@@ -54,31 +55,36 @@ class TrackReader:
 
     def packets(self) -> Iterator[RecordedPacket]:
         """Yield every packet; a cut segment gives what it still holds."""
+        after_hole = False
         for segment in self._track.segments:
             try:
-                yield from _packets(segment)
+                for packet in _packets(segment, after_hole=after_hole):
+                    after_hole = False
+                    yield packet
             except (av.FFmpegError, IndexError):
+                after_hole = True
                 self.skipped_segments += 1
                 log.warning("segment %s could not be read to its end", segment.path.name)
 
 
-def _packets(segment: RecordedSegment) -> Iterator[RecordedPacket]:
+def _packets(segment: RecordedSegment, *, after_hole: bool) -> Iterator[RecordedPacket]:
     with av.open(str(segment.path)) as container:
         stream = container.streams[0]
         if stream.codec_context is None:  # PyAV's answer to a header that is cut off
             raise IndexError("no stream")
         description = stream.codec_context.extradata or b""
         tick_us = float(stream.time_base or 0) * 1_000_000
-        first = True
+        first: int | None = None  # whatever zero the segment was written with
         for packet in container.demux(stream):
             if packet.pts is None or not packet.size:
                 continue
+            first = packet.pts if first is None else first
             yield RecordedPacket(
                 data=bytes(packet),
-                at_us=segment.started_at_us + round(packet.pts * tick_us),
+                at_us=segment.started_at_us + round((packet.pts - first) * tick_us),
                 duration_us=round((packet.duration or 0) * tick_us),
                 is_keyframe=packet.is_keyframe,
                 description=description,
-                starts_segment=first,
+                after_hole=after_hole,
             )
-            first = False
+            after_hole = False

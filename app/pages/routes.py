@@ -1,8 +1,9 @@
-"""What people look at: the player pages and the media that they play."""
+"""What people look at: the home and player pages, and the media that they play."""
 
 from fastapi import APIRouter
 
-from app.pages import media
+from app.pages import home, media, player, static_files
 
 router = APIRouter()
-router.include_router(media.router)
+for module in (home, player, static_files, media):
+    router.include_router(module.router)

@@ -77,7 +77,7 @@ class Recording:
                     self._publish(channel_id, url)
             await self._wait_connected()
         except BaseException:
-            await asyncio.shield(self._end(tell_server=True))
+            await asyncio.shield(self._end())
             raise
         self._clock.start()
         for feed in self._feeds.values():
@@ -87,7 +87,7 @@ class Recording:
 
     async def stop(self) -> str | None:
         """Stop at the server, then here. Returns what the server's stop failed with, if it did."""
-        return await asyncio.shield(self._end(tell_server=True))
+        return await asyncio.shield(self._end())
 
     def set_paused(self, tracks: list[str], is_paused: bool) -> None:
         """Silence or black pictures on every channel of these tracks; the connections stay."""
@@ -162,16 +162,16 @@ class Recording:
                 if feed.source.is_ended and channel_id not in self._ended:
                     self._ended.add(channel_id)
                     self._emit("source:ended", {"session_id": self.session_id, "channel_id": channel_id})
-        # Every channel was refused: the session is over at the server.
-        self._end(tell_server=False)
+        # Every channel was refused. The server may only have lost them, so it is told all the same.
+        self._end()
 
-    def _end(self, *, tell_server: bool) -> asyncio.Task[str | None]:
+    def _end(self) -> asyncio.Task[str | None]:
         """The one task that ends this recording: a caller may be cancelled, the end goes on."""
         if self._ending is None:
-            self._ending = asyncio.create_task(self._run_end(tell_server))
+            self._ending = asyncio.create_task(self._run_end())
         return self._ending
 
-    async def _run_end(self, tell_server: bool) -> str | None:
+    async def _run_end(self) -> str | None:
         was_started = self._clock.is_started
         if was_started:
             # What was captured up to this moment is still on its way.
@@ -179,7 +179,7 @@ class Recording:
         if self._watcher is not None:
             self._watcher.cancel()
         payload = self._payload()
-        problem = await self._tell_server() if tell_server else None
+        problem = await self._tell_server()
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)

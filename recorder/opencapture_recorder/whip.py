@@ -89,7 +89,8 @@ class WhipPublisher:
             except Refused:
                 raise
             except (ServerError, httpx.HTTPError, TimeoutError, ConnectionError, InvalidStateError) as error:
-                reason = str(error) or type(error).__name__
+                # What other libraries say may hold the URL, which can be a secret.
+                reason = str(error) if isinstance(error, ServerError) else type(error).__name__
             logger.warning("%s: %s; publishing again in %.1f s", self._name, reason, retry_seconds)
             await asyncio.sleep(retry_seconds * random.uniform(0.8, 1.0))
             retry_seconds = min(_MAX_RETRY_SECONDS, retry_seconds * 2)
@@ -134,7 +135,9 @@ class WhipPublisher:
             follow_redirects=True,
         )
         status = response.status_code
-        if status == httpx.codes.CREATED and "location" in response.headers:
+        if status == httpx.codes.CREATED:
+            if "location" not in response.headers:
+                raise Refused("WHIP POST was answered without a Location")
             return urljoin(str(response.url), response.headers["location"]), response.text
         message = f"WHIP POST was answered with {status}"
         if 400 <= status < 500 and status not in _RETRYABLE_STATUS:

@@ -207,7 +207,8 @@ def test_a_lost_connection_is_made_again(how: str, set_sources: SetSources) -> N
             await server.peers["display:1"].close()
         else:
             # The path stays open and the server says nothing more, as after a kill behind a relay.
-            await _mute(server.peers["display:1"])
+            await until(lambda: first.feedback_count >= 2)
+            first.is_mute = True
         await until(lambda: len(server.received["display:1"]) == 2, 40)
         second = server.received["display:1"][1]
         await until(lambda: second.reports and len(second.frames) > 15)
@@ -225,13 +226,6 @@ def test_a_lost_connection_is_made_again(how: str, set_sources: SetSources) -> N
     _run(test)
 
 
-async def _mute(peer: Any) -> None:
-    async def nothing(data: bytes) -> None:
-        pass
-
-    peer.getTransceivers()[0].receiver.transport._send_rtp = nothing
-
-
 def test_a_channel_the_server_ends_is_reported_and_the_last_one_ends_the_recording(
     set_sources: SetSources,
 ) -> None:
@@ -247,7 +241,7 @@ def test_a_channel_the_server_ends_is_reported_and_the_last_one_ends_the_recordi
         assert client.payload("recording:error")["channel_id"] == "mic:default"
         assert client.names().count("error") == 2
         await client.sdk.stop_session()
-        assert server.stops == []
+        assert len(server.stops) == 1
         await client.start("s2")
         assert server.starts[-1]["session_id"] == "s2"
 

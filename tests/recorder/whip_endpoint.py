@@ -30,6 +30,8 @@ class Received:
     first_rtp: int | None = None
     frames: list[Any] = field(default_factory=list)
     reports: list[tuple[float, int]] = field(default_factory=list)  # NTP seconds, RTP timestamp
+    feedback_count: int = 0
+    is_mute: bool = False  # Send no feedback any more, while the path itself stays open.
 
     def sender_seconds(self, frame: av.AudioFrame | av.VideoFrame) -> float:
         """When the sender says it sent this frame, by its latest report."""
@@ -147,7 +149,15 @@ def _spy(receiver: Any, received: Received) -> None:
             received.reports.append((info.ntp_timestamp / 2**32, info.rtp_timestamp))
         await handle_rtcp(packet)
 
+    send = receiver.transport._send_rtp
+
+    async def on_send(data: bytes) -> None:
+        if not received.is_mute:
+            await send(data)
+            received.feedback_count += 1
+
     receiver._handle_rtp_packet, receiver._handle_rtcp_packet = on_rtp, on_rtcp
+    receiver.transport._send_rtp = on_send
 
 
 async def _read(track: Any, received: Received) -> None:

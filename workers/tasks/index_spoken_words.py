@@ -13,7 +13,8 @@ from app.media.pcm import SAMPLE_RATE_HZ, Utterance, UtteranceCutter, decode_aud
 from app.process import Context
 from workers.engines.registry import open_speech_engine
 from workers.tasks.lease import Lease
-from workers.tasks.transcribe_chunk import cores, spoken_from
+from workers.tasks.spoken import sentences, spoken_from
+from workers.tasks.transcribe_chunk import cores
 
 BATCH = 8  # utterances in memory at once: a minute or two of sound
 
@@ -28,7 +29,7 @@ async def index_spoken_words(context: Context, operation: Operation, lease: Leas
         utterances = _cut(path)
         while batch := await asyncio.to_thread(lambda: list(islice(utterances, BATCH))):
             found = await asyncio.gather(*(_transcribe(context, one, language) for one in batch))
-            spoken.extend(one for one in found if one is not None)
+            spoken += [sentence for one in found if one is not None for sentence in sentences(one)]
             if asset.length_seconds:
                 lease.report(batch[-1].ended_at_us / 1e6 / asset.length_seconds)
     async with context.db.transaction() as session:

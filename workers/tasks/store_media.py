@@ -2,12 +2,11 @@
 
 import asyncio
 
-from app.media.thumbnail import first_picture
-
 from app.base.ids import new_id
 from app.domain.assets.service import StoredFile
 from app.media.export import ExportedFile
 from app.media.hls import index_fragments
+from app.media.thumbnail import first_picture
 from app.process import Context
 from app.storage.keys import asset_key
 

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-from typing import Any
 
 from app.domain.streams.models import Stream
 from app.domain.transcripts.models import SpeechChunk
@@ -11,8 +10,9 @@ from app.domain.transcripts.service import Spoken, save_utterance
 from app.media.pcm import decode_speech
 from app.process import Context
 from app.storage.contract import ObjectMissing
-from workers.engines.contract import EngineError, Transcript
+from workers.engines.contract import EngineError
 from workers.engines.registry import open_speech_engine
+from workers.tasks.spoken import spoken_from
 
 logger = logging.getLogger(__name__)
 
@@ -54,24 +54,3 @@ async def transcribe(context: Context, sound: bytes, started_at_us: int) -> Spok
             engine.transcribe, samples, language=context.settings.speech_language
         )
     return spoken_from(transcript, started_at_us)
-
-
-def spoken_from(transcript: Transcript, started_at_us: int) -> Spoken | None:
-    """Put an engine's words on the clock on which its sound began at `started_at_us`."""
-    if not transcript.text:
-        return None
-    words: list[dict[str, Any]] = [
-        {
-            "text": word.text,
-            "start_us": started_at_us + round(word.start_seconds * 1e6),
-            "end_us": started_at_us + round(word.end_seconds * 1e6),
-        }
-        for word in transcript.words
-    ]
-    return Spoken(
-        text=transcript.text,
-        start_us=words[0]["start_us"] if words else started_at_us,
-        end_us=words[-1]["end_us"] if words else started_at_us,
-        language=transcript.language,
-        words=words,
-    )

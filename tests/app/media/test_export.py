@@ -7,6 +7,7 @@ import pytest
 from app.base.errors import Unprocessable
 from app.media.annexb import PPS, SPS, nal_type, nal_units
 from app.media.export import ExportedFile, RecordedSegment, RecordedTrack, export_recording
+from app.media.fmp4 import SegmentMuxer
 from app.media.frames import Codec, EncodedFrame
 from app.media.hls import index_fragments
 from tests.fixtures.media import (
@@ -65,6 +66,15 @@ def test_h264_is_copied_not_encoded_again(tmp_path: Path) -> None:
     # Lengths of four bytes replace start codes of three or four in each of at most four NAL units.
     assert sizes == pytest.approx([len(frame.data) for frame in frames], abs=4)
     assert not made.has_audio
+
+
+def test_segments_written_with_a_common_zero_are_exported_alike(tmp_path: Path) -> None:
+    zero_us = START_US - 60_000_000
+    video = record(h264_frames(seconds=6.0), tmp_path, "display", zero_us=zero_us)
+    audio = record(opus_packets(beeps(6.0)), tmp_path, "mic", zero_us=zero_us)
+    made = export_recording(video, [audio], tmp_path / "out.mp4")
+    assert made.duration_seconds == pytest.approx(6.0, abs=0.03)
+    assert_in_step(made.path, 6)
 
 
 def test_tracks_that_start_apart_keep_their_distance(tmp_path: Path) -> None:
@@ -176,14 +186,24 @@ def test_damaged_and_missing_segments_are_skipped(tmp_path: Path) -> None:
     assert len(pictures(made.path)) == 60
 
 
-def test_a_segment_after_a_hole_waits_for_its_key_frame(tmp_path: Path) -> None:
+def test_after_an_unreadable_segment_the_picture_waits_for_a_key_frame(tmp_path: Path) -> None:
     frames = h264_frames(seconds=8.0, keyframe_seconds=4.0)
-    track = record(frames, tmp_path, "display")
-    cut_short = record(frames[:20], tmp_path, "cut")
-    later = RecordedSegment(track.segments[1].path, track.segments[1].started_at_us, 4_000_000)
-    made = export_recording(RecordedTrack(Codec.H264, [*cut_short.segments, later]), [], tmp_path / "out.mp4")
+    muxer = SegmentMuxer(Codec.H264)
+    segments = []
+    for number, run in enumerate((frames[:20], frames[20:40], frames[40:])):
+        muxer = SegmentMuxer(Codec.H264, previous=muxer)
+        for frame in run:
+            muxer.add(frame)
+        segment = muxer.finish()
+        path = tmp_path / f"{number}.mp4"
+        path.write_bytes(segment.data)
+        segments.append(RecordedSegment(path, segment.started_at_us, segment.duration_us))
+    whole = export_recording(RecordedTrack(Codec.H264, segments), [], tmp_path / "whole.mp4")
+    assert len(pictures(whole.path)) == 120  # segments may begin without a key frame
+    segments[1].path.write_bytes(b"")
+    made = export_recording(RecordedTrack(Codec.H264, segments), [], tmp_path / "out.mp4")
     times = [frame.time for frame in pictures(made.path)]
-    assert len(times) == 80
+    assert len(times) == 20 + 60
     assert times[20] == pytest.approx(4.0, abs=0.001)
 
 

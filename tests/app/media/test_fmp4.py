@@ -5,10 +5,10 @@ import av
 import pytest
 
 from app.base.errors import InvalidRequest, Unprocessable
-from app.media.annexb import length_prefixed_units, nal_units
+from app.media.annexb import PPS, SPS, length_prefixed_units, nal_type, nal_units
 from app.media.fmp4 import Segment, SegmentMuxer, opus_duration_us
 from app.media.frames import Codec, EncodedFrame
-from tests.fixtures.media import START_US, beeps, h264_frames, opus_packets, tone, vp8_frames
+from tests.fixtures.media import START_US, beeps, h264_frames, opus_packets, tone, video_frames, vp8_frames
 
 TICK_US = {Codec.H264: 12, Codec.VP8: 1001, Codec.OPUS: 21}  # one step of the container's clock
 
@@ -81,6 +81,19 @@ def test_times_stay_strictly_monotonic_when_the_wall_clock_does_not() -> None:
     assert got[-1] == pytest.approx(200_000, abs=TICK_US[Codec.H264])
 
 
+@pytest.mark.parametrize("codec", list(Codec))
+def test_times_count_from_a_common_zero(codec: Codec) -> None:
+    frames = opus_packets(tone(1.0)) if codec is Codec.OPUS else video_frames(codec, seconds=1.0)
+    muxer = SegmentMuxer(codec, zero_us=START_US - 3600_000_000)
+    for frame in frames:
+        muxer.add(frame)
+    segment = muxer.finish()
+    wanted = [3600_000_000 + frame.captured_at_us - START_US for frame in frames]
+    assert times_us(segment) == pytest.approx(wanted, abs=TICK_US[codec])
+    assert segment.started_at_us == frames[0].captured_at_us
+    assert segment.duration_us == pytest.approx(1_000_000, abs=20_001)  # Opus has one packet more
+
+
 def test_opus_segment_decodes_from_its_first_sample() -> None:
     segment = mux(opus_packets(beeps(2.0)))
     with av.open(io.BytesIO(segment.data)) as container:
@@ -107,6 +120,23 @@ def test_a_segment_begun_without_a_key_frame_is_described_by_the_one_before() ->
     assert len(times_us(segment)) == 40
 
 
+def test_a_key_frame_without_parameter_sets_relies_on_the_segment_before() -> None:
+    frames = h264_frames(seconds=4, keyframe_seconds=2)
+    first = SegmentMuxer(Codec.H264)
+    first.add(frames[0])
+    bare = b"".join(
+        b"\x00\x00\x00\x01" + unit for unit in nal_units(frames[30].data) if nal_type(unit) not in (SPS, PPS)
+    )
+    key = EncodedFrame(Codec.H264, bare, frames[30].timestamp, frames[30].captured_at_us, True)
+    assert first.fits(key)
+    second = SegmentMuxer(Codec.H264, previous=first)
+    for frame in [key, *frames[31:]]:
+        second.add(frame)
+    assert decoded(second.finish()) == 30
+    with pytest.raises(Unprocessable):
+        SegmentMuxer(Codec.H264).add(key)
+
+
 @pytest.mark.parametrize("make", [h264_frames, vp8_frames])
 def test_a_first_segment_needs_a_key_frame(make: object) -> None:
     frame = make(seconds=1)[3]  # type: ignore[operator]
@@ -116,7 +146,7 @@ def test_a_first_segment_needs_a_key_frame(make: object) -> None:
 
 def test_damaged_first_frames_are_refused() -> None:
     for codec in (Codec.H264, Codec.VP8):
-        for data in (b"", b"\x00\x00\x00\x01", b"\x00\x00\x01\x67\x42\x00", b"junk" * 10):
+        for data in (b"\x00\x00\x00\x01", b"\x00\x00\x01\x67\x42\x00", b"junk" * 10):
             with pytest.raises(Unprocessable):
                 SegmentMuxer(codec).add(EncodedFrame(codec, data, 0, START_US, True))
 
@@ -124,6 +154,8 @@ def test_damaged_first_frames_are_refused() -> None:
 def test_other_codecs_and_empty_segments_are_refused() -> None:
     with pytest.raises(InvalidRequest):
         SegmentMuxer(Codec.OPUS).add(h264_frames(seconds=1)[0])
+    with pytest.raises(InvalidRequest):
+        SegmentMuxer(Codec.OPUS).add(EncodedFrame(Codec.OPUS, b"", 0, START_US, True))
     with pytest.raises(Unprocessable):
         SegmentMuxer(Codec.OPUS).finish()
 

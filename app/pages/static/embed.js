@@ -1,0 +1,7 @@
+// The page at /embed.
+
+import { playPage } from "./play.js";
+import { addCaptions, fetchUtterances } from "./words.js";
+
+const video = await playPage();
+addCaptions(video, await fetchUtterances(video));

@@ -1,0 +1,49 @@
+// The home page: asks again and again whether the server is ready.
+
+const ASK_AGAIN_MILLISECONDS = 5000;
+const NAMES = { database: "Database", broker: "Message broker", worker: "Worker" };
+const checks = document.querySelector(".checks");
+let shown = "";
+
+async function ask() {
+  try {
+    const answer = await fetch("readyz", { cache: "no-store", signal: AbortSignal.timeout(10_000) });
+    return Object.entries((await answer.json()).data).map(([part, state]) => [NAMES[part] ?? part, state]);
+  } catch {
+    return [["Server", "does not answer"]];
+  }
+}
+
+async function show() {
+  const states = [["Web", "ok"], ...(await ask())];
+  if (states.at(-1)[0] === "Server") states.shift();
+  // Rewritten only when something has changed: a screen reader says every change.
+  const now = JSON.stringify(states);
+  if (now !== shown) {
+    checks.replaceChildren(...states.map(([name, state]) => row(name, state)));
+    shown = now;
+  }
+  setTimeout(show, ASK_AGAIN_MILLISECONDS);
+}
+
+function row(name, state) {
+  const item = document.createElement("li");
+  item.className = state === "ok" ? "ok" : "problem";
+  const label = document.createElement("span");
+  label.textContent = name;
+  const word = document.createElement("span");
+  word.textContent = state === "ok" ? "ready" : state;
+  item.append(label, word);
+  return item;
+}
+
+const told = document.body.dataset.baseUrl;
+const reached = new URL(".", location.href).href.replace(/\/$/, "");
+if (told !== reached) {
+  const note = document.querySelector("#other-address");
+  note.textContent =
+    `You came here by ${reached}, but the server believes that it is at ${told}, and gives that address` +
+    " to its clients. Set CAPTURE_PUBLIC_URL to the address that clients can reach.";
+  note.hidden = false;
+}
+show();

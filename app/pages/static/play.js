@@ -1,0 +1,73 @@
+// Plays a page's video: hls.js where the browser has Media Source Extensions, Safari by itself.
+
+import { startSeconds } from "./clock.js";
+
+const PLAYLIST_TYPE = "application/vnd.apple.mpegurl";
+
+/** Start to load the page's video at the moment that its address names; failures are shown below it. */
+export async function playPage() {
+  const video = document.querySelector("video");
+  const url = `${video.dataset.media}/stream.m3u8`;
+  const from = startSeconds(Number(video.dataset.fromSeconds));
+  const isApple = navigator.vendor.startsWith("Apple");
+  if (isApple && video.canPlayType(PLAYLIST_TYPE)) {
+    playNatively(video, url, from);
+    return video;
+  }
+  try {
+    const Hls = await loadHls();
+    if (Hls.isSupported()) playWithHls(Hls, video, url, from);
+    else if (video.canPlayType(PLAYLIST_TYPE)) playNatively(video, url, from);
+    else showFailure("This browser cannot play HLS video.");
+  } catch {
+    showFailure("The player could not be loaded. Try again in a moment.");
+  }
+  return video;
+}
+
+function playNatively(video, url, from) {
+  video.addEventListener("error", () => showFailure("This could not be played. Try again in a moment."));
+  video.addEventListener("loadedmetadata", () => seekWithin(video, from), { once: true });
+  video.src = url;
+}
+
+function playWithHls(Hls, video, url, from) {
+  // Media is fragmented MP4 already: there is nothing for a worker to do.
+  const hls = new Hls({ enableWorker: false });
+  let recovered = false;
+  hls.on(Hls.Events.ERROR, (_, error) => {
+    if (!error.fatal) return;
+    if (error.type === Hls.ErrorTypes.MEDIA_ERROR && !recovered) {
+      recovered = true;
+      hls.recoverMediaError();
+      return;
+    }
+    hls.destroy();
+    const offline = error.type === Hls.ErrorTypes.NETWORK_ERROR;
+    showFailure(offline ? "The server does not send this video." : "This video could not be played.");
+  });
+  video.addEventListener("loadedmetadata", () => seekWithin(video, from), { once: true });
+  hls.loadSource(url);
+  hls.attachMedia(video);
+}
+
+function seekWithin(video, seconds) {
+  // The very end would show nothing but a finished player.
+  if (seconds > 0) video.currentTime = Math.min(seconds, Math.max(0, video.duration - 0.1));
+}
+
+function loadHls() {
+  return new Promise((resolve, reject) => {
+    const script = document.createElement("script");
+    script.src = new URL("hls.light.min.js", import.meta.url);
+    script.addEventListener("load", () => resolve(window.Hls));
+    script.addEventListener("error", reject);
+    document.head.append(script);
+  });
+}
+
+function showFailure(message) {
+  const place = document.querySelector(".failure");
+  place.textContent = message;
+  place.hidden = false;
+}

@@ -1,0 +1,46 @@
+// The page at /watch.
+
+import { clock } from "./clock.js";
+import { playPage } from "./play.js";
+import { showTranscript } from "./transcript.js";
+import { addCaptions, fetchUtterances } from "./words.js";
+
+const captured = document.querySelector("time");
+if (captured.dateTime) {
+  const at = new Date(captured.dateTime);
+  captured.textContent = at.toLocaleString(undefined, { dateStyle: "long", timeStyle: "short" });
+  captured.hidden = false;
+}
+
+const video = await playPage();
+
+/** This page's address, starting at `seconds`. */
+function linkAt(seconds) {
+  const link = new URL(location.href);
+  link.searchParams.set("t", seconds.toFixed(1));
+  return link.href;
+}
+
+function seek(seconds) {
+  video.currentTime = seconds;
+  history.replaceState(null, "", linkAt(seconds));
+  video.play().catch(() => {}); // a browser may want a click on the player itself first
+}
+
+const copy = document.querySelector("#copy-link");
+if (navigator.clipboard) {
+  const label = () => `Copy link at ${clock(video.currentTime)}`;
+  copy.hidden = false;
+  video.addEventListener("timeupdate", () => (copy.textContent = label()));
+  copy.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(linkAt(video.currentTime));
+    copy.textContent = "Copied";
+  });
+}
+
+const utterances = await fetchUtterances(video);
+addCaptions(video, utterances);
+if (utterances.length) {
+  document.body.classList.add("has-transcript");
+  showTranscript(document.querySelector(".transcript"), video, utterances, seek);
+}
