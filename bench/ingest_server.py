@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+import av
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.contrib.media import MediaRecorder
 
@@ -56,12 +57,11 @@ class OurServer:
         muxer = SegmentMuxer(peer.codec)
         segments = 0
         async for frame in peer.frames():
-            started_at_us = muxer.started_at_us
-            if started_at_us is not None and frame.is_keyframe:
-                if frame.captured_at_us - started_at_us >= SEGMENT_US:
-                    self._write(muxer, number, segments)
-                    segments += 1
-                    muxer = SegmentMuxer(peer.codec, previous=muxer)
+            started_at_us = muxer.started_at_us or frame.captured_at_us
+            if frame.is_keyframe and frame.captured_at_us - started_at_us >= SEGMENT_US:
+                self._write(muxer, number, segments)
+                segments += 1
+                muxer = SegmentMuxer(peer.codec, previous=muxer)
             muxer.add(frame)
         if muxer.frame_count:
             self._write(muxer, number, segments)
@@ -90,8 +90,6 @@ class MediaRecorderServer:
         return str(connection.localDescription.sdp)
 
     async def close(self) -> dict[str, int]:
-        import av
-
         await asyncio.gather(*(connection.close() for connection in self._connections))
         for recorder in self._recorders:
             await recorder.stop()

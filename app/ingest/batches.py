@@ -19,15 +19,16 @@ class FrameBatches:
         self._arrived = asyncio.Event()
         self._closed = False
 
-    def offer(self, frame: EncodedFrame) -> None:
-        """Take a frame without blocking."""
+    def offer(self, frame: EncodedFrame) -> bool:
+        """Take a frame without blocking; False when it was dropped."""
         if self._closed or len(self._frames) >= self._limit:
             self.dropped_frames += 1
             if self.dropped_frames in (1, 10, 100) or self.dropped_frames % 1000 == 0:
                 logger.warning("%s is full: %d frames dropped so far", self._name, self.dropped_frames)
-            return
+            return False
         self._frames.append(frame)
         self._arrived.set()
+        return True
 
     def close(self) -> None:
         """No more frames come; what is queued is still read."""

@@ -18,7 +18,7 @@ from app.domain.streams.service import (
 )
 from app.domain.transcripts.service import running_on
 from app.ingest.contract import Source
-from app.ingest.pipeline import Pipeline
+from app.ingest.pipeline import Pipeline, PublishedStream
 from app.process import Context
 
 logger = logging.getLogger(__name__)
@@ -37,17 +37,10 @@ class Live:
         self._tasks: set[asyncio.Task[None]] = set()
         self._last_heartbeat = 0.0
 
-    def carry(self, source: Source, *, account_id: str, session_id: str, stream_id: str, store: bool) -> None:
+    def carry(self, source: Source, stream: PublishedStream) -> None:
         """Take over an attached publisher's source until it ends or its session stops."""
-        pipeline = Pipeline(
-            self._context,
-            source,
-            account_id=account_id,
-            session_id=session_id,
-            stream_id=stream_id,
-            store=store,
-        )
-        self._pipelines[stream_id] = pipeline
+        pipeline = Pipeline(self._context, source, stream)
+        self._pipelines[stream.stream_id] = pipeline
         task = asyncio.create_task(self._run(pipeline))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -86,19 +79,19 @@ class Live:
         try:
             await pipeline.run()
         except Exception:
-            logger.exception("the pipeline of %s broke", pipeline.stream_id)
-        self._pipelines.pop(pipeline.stream_id, None)
+            logger.exception("the pipeline of %s broke", pipeline.stream.stream_id)
+        self._pipelines.pop(pipeline.stream.stream_id, None)
         for attempt in range(DETACH_ATTEMPTS):
             try:
                 async with self._context.db.transaction() as session:
                     await detach_publisher(
-                        session, pipeline.stream_id, self.publisher_id, ended=pipeline.said_goodbye
+                        session, pipeline.stream.stream_id, self.publisher_id, ended=pipeline.said_goodbye
                     )
                 return
             except (SQLAlchemyError, OSError) as error:
-                logger.warning("%s not detached yet: %s", pipeline.stream_id, type(error).__name__)
+                logger.warning("%s not detached yet: %s", pipeline.stream.stream_id, type(error).__name__)
                 await asyncio.sleep(0.2 * 2**attempt)
-        logger.error("%s was not detached: housekeeping will", pipeline.stream_id)
+        logger.error("%s was not detached: housekeeping will", pipeline.stream.stream_id)
 
     async def _reconcile(self) -> None:
         """Make the pipelines what the rows say: closed with their session, listening where asked."""

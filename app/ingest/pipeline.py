@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from dataclasses import dataclass
 
 from app.base.logs import bind
 from app.domain.streams.service import media_flows
@@ -13,35 +14,36 @@ from app.process import Context
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class PublishedStream:
+    """What a pipeline needs to know of its stream. `zero_us` is the Unix time its media counts from."""
+
+    account_id: str
+    session_id: str
+    stream_id: str
+    store: bool
+    zero_us: int
+
+
 class Pipeline:
     """Reads until the source ends. `said_goodbye` is set by whoever ends it on the publisher's word."""
 
-    def __init__(
-        self,
-        context: Context,
-        source: Source,
-        *,
-        account_id: str,
-        session_id: str,
-        stream_id: str,
-        store: bool,
-    ) -> None:
-        self.session_id = session_id
-        self.stream_id = stream_id
+    def __init__(self, context: Context, source: Source, stream: PublishedStream) -> None:
+        self.source = source
+        self.stream = stream
         self.said_goodbye = False
         self._context = context
-        self.source = source
-        self._account_id = account_id
         self._sinks: list[Sink] = []
         self._speech: SpeechListener | None = None
         self._leaving: set[asyncio.Task[None]] = set()
-        if store:
+        if stream.store:
             self._sinks.append(
                 Recorder(
                     context,
-                    account_id=account_id,
-                    stream_id=stream_id,
+                    account_id=stream.account_id,
+                    stream_id=stream.stream_id,
                     codec=source.codec,
+                    zero_us=stream.zero_us,
                     request_keyframe=source.request_keyframe,
                 )
             )
@@ -49,7 +51,7 @@ class Pipeline:
     async def run(self) -> None:
         """Carry frames until the source ends, then let every sink finish within the stop limit."""
         announced: asyncio.Task[None] | None = None
-        with bind(session=self.session_id, stream=self.stream_id):
+        with bind(session=self.stream.session_id, stream=self.stream.stream_id):
             try:
                 async for frame in self.source.frames():
                     announced = announced or asyncio.create_task(self._announce())
@@ -62,7 +64,7 @@ class Pipeline:
         """Start or stop listening for speech; stopping passes on what was said so far."""
         if wanted and self._speech is None and not self.source.codec.is_video:
             self._speech = SpeechListener(
-                self._context, account_id=self._account_id, stream_id=self.stream_id
+                self._context, account_id=self.stream.account_id, stream_id=self.stream.stream_id
             )
             self._sinks.append(self._speech)
         elif not wanted and self._speech is not None:
@@ -78,7 +80,7 @@ class Pipeline:
 
     async def _announce(self) -> None:
         async with self._context.db.transaction() as session:
-            await media_flows(session, self.stream_id, self.source.codec.value)
+            await media_flows(session, self.stream.stream_id, self.source.codec.value)
 
     async def _finish(self, waiting: list[asyncio.Task[None]]) -> None:
         await self.source.close()
@@ -88,7 +90,7 @@ class Pipeline:
         done, late = await asyncio.wait(work, timeout=self._context.settings.stop_timeout_seconds)
         for task in late:
             task.cancel()
-            logger.error("%s did not finish in time", self.stream_id)
+            logger.error("%s did not finish in time", self.stream.stream_id)
         for task in done:
             if not task.cancelled() and (error := task.exception()) is not None:
-                logger.error("a sink of %s failed", self.stream_id, exc_info=error)
+                logger.error("a sink of %s failed", self.stream.stream_id, exc_info=error)

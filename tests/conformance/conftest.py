@@ -67,7 +67,9 @@ def receiver() -> Iterator[WebhookReceiver]:
 @pytest.fixture(scope="session")
 def collection_id(pythons: dict[str, Sdk]) -> str:
     """A collection of this run's own."""
-    made: str = pythons[NEWEST].run("emit(conn.create_collection('Conformance', 'checks of the contract').id)")
+    made: str = pythons[NEWEST].run(
+        "emit(conn.create_collection('Conformance', 'checks of the contract').id)"
+    )
     return made
 
 
@@ -128,3 +130,10 @@ def two_displays(
     script = Script(files, longest="display:2", stored=["mic:default", "display:2"], primary="display:2")
     last_words = {"session": "worst", "own": "failed"}
     return capture(pythons[OLDEST], receiver, script, collection_id, last_words)
+
+
+@pytest.fixture(params=["meeting", "two_displays"])
+def live(request: pytest.FixtureRequest) -> Capture:
+    """Each stored capture in turn, so that both Python versions have recorded."""
+    found: Capture = request.getfixturevalue(request.param)
+    return found

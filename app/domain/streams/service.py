@@ -76,8 +76,8 @@ async def list_segments(session: AsyncSession, stream_id: str) -> list[Segment]:
     return list(rows)
 
 
-async def attach_publisher(session: AsyncSession, stream_id: str, publisher: str) -> Stream:
-    """Give the stream to an ingest process.
+async def attach_publisher(session: AsyncSession, stream_id: str, publisher: str) -> CaptureSession:
+    """Give the stream to an ingest process; returns its session.
 
     Raises `Conflict` when its session does not take media now, or when a publisher is sending already.
     """
@@ -91,7 +91,7 @@ async def attach_publisher(session: AsyncSession, stream_id: str, publisher: str
     now = utc_now()
     stream.publisher_state, stream.publisher = PublisherState.LIVE.value, publisher
     stream.publisher_changed_at = stream.publisher_seen_at = now
-    return stream
+    return capture
 
 
 async def detach_publisher(session: AsyncSession, stream_id: str, publisher: str, *, ended: bool) -> None:

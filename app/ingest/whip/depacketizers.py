@@ -204,7 +204,7 @@ def _types(nals: Sequence[bytes]) -> set[int]:
 
 def _vp8_descriptor_bytes(payload: bytes) -> int:
     """The length of the payload descriptor (RFC 7741 section 4.2)."""
-    if not payload[0] & 0x80:
+    if not payload or not payload[0] & 0x80:
         return 1
     length = 2
     extensions = payload[1] if len(payload) > 1 else 0

@@ -2,7 +2,7 @@
 
 import ipaddress
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import aioice
 from aioice.candidate import candidate_foundation
@@ -50,7 +50,7 @@ class IngestConnection(aioice.Connection):
                 candidate.foundation = candidate_foundation("host", "udp", address)
                 candidates.append(candidate)
         for protocol in self._protocols:
-            protocol.datagram_received = self._media_first(protocol.datagram_received)
+            cast(Any, protocol).datagram_received = self._media_first(protocol.datagram_received)
         return candidates
 
     def _media_first(self, receive: Callable[[bytes, Any], None]) -> Callable[[bytes, Any], None]:

@@ -1,7 +1,7 @@
 """The inner parts of aiortc and aioice that this package calls, checked when it is imported.
 
-`MediaTransport` builds on their ICE and DTLS objects and stands in for aiortc's RTP receiver. That seam
-is not public API: a release that moves it must fail here, by name, and not in the middle of a capture.
+`MediaTransport` builds on their ICE and DTLS objects and sits where aiortc's RTP receiver sits. That seam is
+not public API: a release that moves it must fail here, by name, and not in the middle of a capture.
 """
 
 import inspect
@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import aioice
+from aioice.ice import StunProtocol
 from aiortc import RTCDtlsTransport, RTCIceGatherer, RTCIceTransport
 from aiortc.rtcdtlstransport import RtpRouter
 
@@ -30,6 +31,7 @@ _SIGNATURES: tuple[tuple[Callable[..., Any], tuple[str, ...]], ...] = (
     (aioice.Connection.get_component_candidates, ("self", "component", "addresses", "timeout")),
     (aioice.Connection.data_received, ("self", "data", "component")),
     (aioice.Connection.query_consent, ("self",)),
+    (StunProtocol.datagram_received, ("self", "data", "addr")),
 )
 
 
@@ -41,6 +43,16 @@ def check_signature(function: Callable[..., Any], expected: tuple[str, ...]) -> 
             f"app.ingest.whip was written for {PINNED_VERSIONS}: "
             f"{function.__qualname__} now takes {actual} instead of {expected}"
         )
+
+
+def check_attributes(instance: object, *names: str) -> None:
+    """Raise `ImportError` unless `instance` has all these attributes."""
+    for name in names:
+        if not hasattr(instance, name):
+            raise ImportError(
+                f"app.ingest.whip was written for {PINNED_VERSIONS}: "
+                f"{type(instance).__qualname__} no longer has {name}"
+            )
 
 
 for _function, _expected in _SIGNATURES:

@@ -7,6 +7,7 @@ from app.domain.accounts.credentials import Caller
 from app.domain.streams.models import Stream
 from app.domain.streams.service import attach_publisher, detach_publisher, get_stream
 from app.ingest.live import Live
+from app.ingest.pipeline import PublishedStream
 from app.ingest.whip.peer import WhipPeer, answer_offer
 from app.process import Context
 from app.wire.deps import AnyCaller, AppContext, require_owner
@@ -38,7 +39,7 @@ async def publish(stream_id: str, request: Request, caller: AnyCaller, context: 
     live: Live = request.app.state.live
     stream = await _owned(context, caller, stream_id)
     async with context.db.transaction() as session:
-        await attach_publisher(session, stream_id, live.publisher_id)
+        capture = await attach_publisher(session, stream_id, live.publisher_id)
     try:
         peer = await answer_offer(
             offer,
@@ -52,10 +53,13 @@ async def publish(stream_id: str, request: Request, caller: AnyCaller, context: 
         raise
     live.carry(
         peer,
-        account_id=stream.account_id,
-        session_id=stream.capture_session_id,
-        stream_id=stream_id,
-        store=stream.store,
+        PublishedStream(
+            account_id=stream.account_id,
+            session_id=stream.capture_session_id,
+            stream_id=stream_id,
+            store=stream.store,
+            zero_us=round(capture.created_at.timestamp() * 1e6),
+        ),
     )
     headers = CORS | {"Location": f"/whip/{stream_id}/{_resource(peer)}", "ETag": peer.etag}
     return Response(peer.answer_sdp, status_code=201, media_type=SDP, headers=headers)

@@ -23,7 +23,7 @@ from aiortc.rtp import AnyRtcpPacket, RtcpPacket, is_rtcp
 from aiortc.rtp import RtpPacket as SlowRtpPacket
 
 from app.base.errors import Unavailable
-from app.ingest.whip import pinned as pinned  # Refuses to load with an aiortc that it does not know.
+from app.ingest.whip import pinned
 from app.ingest.whip.answer import write_answer
 from app.ingest.whip.ice import IngestConnection
 from app.ingest.whip.offer import AcceptedOffer
@@ -92,6 +92,11 @@ class MediaTransport:
                 f"RTCIceTransport ignores its gatherer's connection: not {pinned.PINNED_VERSIONS}"
             )
         self._dtls = RTCDtlsTransport(self._ice, [RTCCertificate.generateCertificate()])
+        pinned.check_attributes(self._dtls, "_rx_srtp")
+        if self._ice._connection is not connection:
+            raise ImportError(
+                f"RTCIceTransport left its gatherer's connection since {pinned.PINNED_VERSIONS}"
+            )
         self._dtls._set_role("server")
         self._unsent: deque[bytes] = deque(maxlen=_MAX_UNSENT)
         self._sending: asyncio.Task[None] | None = None

@@ -26,7 +26,9 @@ def fu_a(nal: bytes, pieces: int) -> list[bytes]:
     size = -(-(len(nal) - 1) // pieces)
     parts = [nal[1 + i * size : 1 + (i + 1) * size] for i in range(pieces)]
     return [
-        bytes([nal[0] & 0xE0 | 28, nal[0] & 0x1F | (0x80 if i == 0 else 0) | (0x40 if i == pieces - 1 else 0)])
+        bytes(
+            [nal[0] & 0xE0 | 28, nal[0] & 0x1F | (0x80 if i == 0 else 0) | (0x40 if i == pieces - 1 else 0)]
+        )
         + part
         for i, part in enumerate(parts)
     ]
@@ -130,7 +132,9 @@ def test_encoder_output_packetized_by_aiortc_survives_unchanged() -> None:
     [
         VpxPayloadDescriptor(partition_start=1, partition_id=0),
         VpxPayloadDescriptor(partition_start=1, partition_id=0, picture_id=1000),
-        VpxPayloadDescriptor(partition_start=1, partition_id=0, picture_id=5, tl0picidx=3, tid=(1, 0), keyidx=2),
+        VpxPayloadDescriptor(
+            partition_start=1, partition_id=0, picture_id=5, tl0picidx=3, tid=(1, 0), keyidx=2
+        ),
         VpxPayloadDescriptor(partition_start=1, partition_id=0, keyidx=2),
     ],
 )

@@ -8,7 +8,7 @@ from app.ingest.whip.ice import IngestConnection
 
 def candidates(*addresses: str) -> list[str]:
     async def gather() -> list[str]:
-        connection = IngestConnection(addresses)
+        connection = IngestConnection(addresses, lambda data: False)
         try:
             await connection.gather_candidates()
             assert all(candidate.port for candidate in connection.local_candidates)
@@ -29,4 +29,4 @@ def test_an_address_outside_this_host_is_advertised_all_the_same() -> None:
 
 def test_a_name_is_no_address() -> None:
     with pytest.raises(Unavailable, match="CAPTURE_ICE_ADDRESSES"):
-        IngestConnection(["media.example.org"])
+        IngestConnection(["media.example.org"], lambda data: False)

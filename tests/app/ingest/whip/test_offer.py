@@ -4,7 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.ingest.whip.offer import MAX_CANDIDATES, MAX_OFFER_CHARACTERS, AcceptedOffer, OfferRefused, read_offer
+from app.ingest.whip.offer import (
+    MAX_CANDIDATES,
+    MAX_OFFER_CHARACTERS,
+    AcceptedOffer,
+    OfferRefused,
+    read_offer,
+)
 from app.media.frames import Codec
 from tests.fixtures.offers import AUDIO_OFFER as AUDIO
 from tests.fixtures.offers import VIDEO_OFFER as VIDEO

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from itertools import pairwise
+from typing import Any
 
 import av
 import numpy as np
@@ -70,7 +72,7 @@ def decode_video(frames: list[EncodedFrame]) -> list[tuple[int, float]]:
 def decode_audio(frames: list[EncodedFrame]) -> list[tuple[int, np.ndarray]]:
     decoder = av.CodecContext.create("libopus", "r")
     assert isinstance(decoder, av.AudioCodecContext)
-    decoder.sample_rate, decoder.layout = 48_000, "mono"  # type: ignore[assignment]
+    decoder.sample_rate, decoder.layout = 48_000, "mono"
     return [
         (frame.captured_at_us, block.to_ndarray()[0] / 32768)  # libopus gives 16 bits
         for frame in frames
@@ -81,7 +83,7 @@ def decode_audio(frames: list[EncodedFrame]) -> list[tuple[int, np.ndarray]]:
 def flash_phases(frames: list[EncodedFrame]) -> list[float]:
     """Seconds from the whole second, where a picture is taken, to the white picture's wall clock."""
     pictures = decode_video(frames)
-    starts = [at for (_, dark), (at, light) in zip(pictures, pictures[1:], strict=False) if dark < 200 < light]
+    starts = [at for (_, dark), (at, light) in pairwise(pictures) if dark < 200 < light]
     return [(at / 1e6 + 0.5) % 1.0 - 0.5 for at in starts]
 
 
@@ -100,7 +102,7 @@ def beep_phases(frames: list[EncodedFrame]) -> list[float]:
 def assert_nothing_undecodable(frames: list[EncodedFrame]) -> None:
     """Each picture but a key frame follows the one that it leans on."""
     assert frames[0].is_keyframe
-    for before, after in zip(frames, frames[1:], strict=False):
+    for before, after in pairwise(frames):
         complete = after.timestamp - before.timestamp == FRAME_TICKS
         assert complete or (after.is_keyframe and after.after_gap)
 
@@ -250,7 +252,7 @@ def test_a_publisher_with_an_rsa_certificate_connects() -> None:
         publisher = Publisher(AudioTrack())
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         certificate = RTCCertificate(key=key, cert=generate_certificate(key))  # type: ignore[arg-type]
-        transport = publisher._transceiver.sender.transport
+        transport: Any = publisher._transceiver.sender.transport
         transport._RTCDtlsTransport__local_certificate = certificate
         async with published(publisher) as peer:
             assert len(await take(peer, 5)) == 5

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 from aiortc.rtp import (
     RTCP_PSFB_APP,
     RTCP_PSFB_PLI,
@@ -6,11 +8,10 @@ from aiortc.rtp import (
     RtcpPsfbPacket,
     RtcpRrPacket,
     RtcpRtpfbPacket,
-    RtpPacket,
     unpack_remb_fci,
-    wrap_rtx,
 )
 
+from app.ingest.whip.packets import RtpPacket
 from app.ingest.whip.receiver import HOLD_SECONDS, TrackReceiver, ntp_to_unix_us
 from app.ingest.whip.statistics import TrackCounters
 from app.media.frames import Codec, EncodedFrame
@@ -54,7 +55,7 @@ class Bench:
     def rtp(self, number: int, payload: bytes, *, timestamp: int | None = None, ssrc: int = 1) -> RtpPacket:
         return RtpPacket(
             payload_type=MEDIA,
-            marker=1,
+            marker=True,
             sequence_number=number & 0xFFFF,
             timestamp=(number * 6000 if timestamp is None else timestamp) & 0xFFFFFFFF,
             ssrc=ssrc,
@@ -141,7 +142,7 @@ def test_timestamps_and_sequence_numbers_wrap() -> None:
         bench.now = number / 15
         bench.send(bench.rtp(number, DELTA, timestamp=start + number * 6000))
     assert [frame.timestamp - start for frame in bench.frames] == [n * 6000 for n in range(6)]
-    assert all(b > a for a, b in _pairs([frame.captured_at_us for frame in bench.frames]))
+    assert all(b > a for a, b in pairwise([frame.captured_at_us for frame in bench.frames]))
     bench = Bench(Codec.OPUS)
     bench.report(0)
     for number in range(65_530, 65_545):
@@ -177,7 +178,7 @@ def test_losses_are_asked_for_and_recovered_by_retransmission() -> None:
     bench = video_with()
     bench.send(bench.rtp(2, DELTA))
     assert bench.nacked() == [1]
-    rtx = wrap_rtx(bench.rtp(1, DELTA), payload_type=RTX, sequence_number=900, ssrc=99)
+    rtx = bench.rtp(900, b"\x00\x01" + DELTA, timestamp=6000, ssrc=99)._replace(payload_type=RTX)
     bench.now = 0.05
     bench.send(rtx)
     assert len(bench.frames) == 3
@@ -290,16 +291,10 @@ def test_nothing_is_sent_to_a_publisher_that_went_silent() -> None:
 
 def test_foreign_payload_types_are_ignored() -> None:
     bench = video_with()
-    packet = bench.rtp(1, DELTA)
-    packet.payload_type = 127
-    bench.send(packet)
+    bench.send(bench.rtp(1, DELTA)._replace(payload_type=127))
     assert (len(bench.frames), bench.counters.packets) == (1, 1)
 
 
 def test_ntp_time_is_read_in_both_eras() -> None:
     assert ntp_to_unix_us(NTP_START + (1 << 31)) == START_US + 500_000
     assert ntp_to_unix_us(100 << 32) == (2**32 + 100 - 2_208_988_800) * 1_000_000
-
-
-def _pairs(values: list[int]) -> list[tuple[int, int]]:
-    return list(zip(values, values[1:], strict=False))

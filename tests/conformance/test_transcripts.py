@@ -1,0 +1,67 @@
+"""Checks 21, 22, 28 and 29: live transcripts, the sockets they reach, and search in them."""
+
+import time
+
+from tests.fixtures.captures import Capture
+from tests.fixtures.sdks import Sdk
+
+A_DAY_SECONDS = 86_400
+
+
+def stream_ids(capture: Capture) -> dict[str, str]:
+    rows = capture.event("active")["data"]["rtstreams"]
+    return {row["name"]: row["rtstream_id"] for row in rows}
+
+
+def text_of(frames: list[dict[str, object]]) -> str:
+    return " ".join(str(frame["text"]) for frame in frames).lower()
+
+
+def test_check_21_a_transcript_without_a_socket_reaches_the_sessions_socket(live: Capture) -> None:
+    assert live.replies["mic"]["status"] == "running"
+    frames = live.transcripts("session")
+    assert "best of times" in text_of(frames)
+    assert {frame["rtstream_id"] for frame in frames} == {stream_ids(live)["mic:default"]}
+
+
+def test_check_22_a_transcript_with_a_socket_has_the_promised_frames(live: Capture) -> None:
+    assert live.replies["system_audio"]["status"] == "running"
+    frames = live.transcripts("own")
+    assert "ever tried" in text_of(frames)
+    for frame in frames:
+        assert (frame["channel"], frame["type"]) == ("transcript", "transcript")
+        assert frame["rtstream_id"] == stream_ids(live)["system_audio:default"]
+        assert frame["rtstream_name"] == "system_audio:default"
+        data = frame["data"]
+        assert data["text"] == frame["text"] != ""
+        assert data["is_final"] is frame["is_final"] is True
+        assert type(data["start"]) is type(data["end"]) is int
+        assert 1e12 < data["start"] < data["end"] < (time.time() + A_DAY_SECONDS) * 1000
+        assert "id" not in frame
+
+
+def test_check_28_only_the_named_socket_hears_its_pipeline(live: Capture) -> None:
+    assert live.frames["other"] == []
+    own = {frame["rtstream_name"] for frame in live.transcripts("own")}
+    assert own == {"system_audio:default"}
+    assert {frame["channel"] for frame in live.frames["own"]} == {"transcript"}
+    assert {frame["rtstream_name"] for frame in live.transcripts("session")} == {"mic:default"}
+    moves = [frame for frame in live.frames["session"] if frame["channel"] == "capture_session"]
+    assert [frame["event"] for frame in moves] == [event["event"] for event in live.events]
+    assert all(frame["data"]["status"] == frame["status"] for frame in moves)
+
+
+def test_check_29_a_stream_is_searched_by_its_words(meeting: Capture, py: Sdk) -> None:
+    found, nothing = py.run(
+        """
+        mic = conn.get_capture_session(id).get_rtstream("mic")[0]
+        shots = mic.search("the best of times").shots
+        emit([[[shot.text, shot.start, shot.end] for shot in shots], mic.search("budget discussion").shots])
+        """,
+        id=meeting.session_id,
+    )
+    text, start, end = found[0]
+    assert "best of times" in text.lower()
+    assert abs(start - time.time()) < A_DAY_SECONDS
+    assert 0 < end - start < 20
+    assert nothing == []
