@@ -45,6 +45,7 @@ class Database:
             max_overflow=pool_size,
             pool_timeout=10,
             pool_pre_ping=True,  # Postgres may have been restarted under us
+            hide_parameters=True,  # they may be speech or secrets, and errors are logged
             connect_args={
                 "timeout": 5,
                 "command_timeout": 30,

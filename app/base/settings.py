@@ -26,11 +26,14 @@ class Settings(BaseSettings):
     # Where things live. A database or Redis URL that is given means: nothing of that kind is embedded.
     data_dir: Path = Path("data")
     storage_url: str | None = None
+    # Either URL may hold a password, so neither is shown.
     database_url: str | None = Field(
-        None, validation_alias=AliasChoices("database_url", "DATABASE_URL", "CAPTURE_DATABASE_URL")
+        None,
+        validation_alias=AliasChoices("database_url", "DATABASE_URL", "CAPTURE_DATABASE_URL"),
+        repr=False,
     )
     redis_url: str | None = Field(
-        None, validation_alias=AliasChoices("redis_url", "REDIS_URL", "CAPTURE_REDIS_URL")
+        None, validation_alias=AliasChoices("redis_url", "REDIS_URL", "CAPTURE_REDIS_URL"), repr=False
     )
 
     # Secrets: made and kept in the data folder (0600) where not given

@@ -49,12 +49,13 @@ class _MediaRoute(APIRoute):
 router = APIRouter(prefix="/media", tags=["media"], route_class=_MediaRoute)
 
 
-@router.options("/{slug}/{name}")
+@router.options("/{slug}/{name}", include_in_schema=False)
 async def options(slug: str, name: str) -> Response:
     return Response(status_code=204)
 
 
-@router.api_route("/{slug}/stream.m3u8", methods=["GET", "HEAD"])
+@router.head("/{slug}/stream.m3u8", include_in_schema=False)
+@router.get("/{slug}/stream.m3u8")
 async def playlist(playing: PathPlaying) -> Response:
     """An HLS playlist (RFC 8216) of the playback's parts, cut at the key frames around their ends."""
     text = media_playlist(
@@ -66,7 +67,8 @@ async def playlist(playing: PathPlaying) -> Response:
     return Response(text, media_type=PLAYLIST_TYPE, headers={"Cache-Control": "private, no-cache"})
 
 
-@router.api_route("/{slug}/thumbnail.jpg", methods=["GET", "HEAD"])
+@router.head("/{slug}/thumbnail.jpg", include_in_schema=False)
+@router.get("/{slug}/thumbnail.jpg")
 async def thumbnail(playing: PathPlaying, context: AppContext) -> Response:
     if playing.thumbnail_key is None:
         raise NotFound("this has no picture")
@@ -80,7 +82,8 @@ async def transcript(playing: PathPlaying, session: Session) -> Json:
     return success({"utterances": await read_transcript(session, playing)})
 
 
-@router.api_route("/{slug}/{name}", methods=["GET", "HEAD"])
+@router.head("/{slug}/{name}", include_in_schema=False)
+@router.get("/{slug}/{name}")
 async def file(
     name: str,
     request: Request,

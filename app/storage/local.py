@@ -64,7 +64,8 @@ class LocalStorage:
             # The folder part narrows the walk; the rest of the prefix may end inside a file's name.
             folder = self._path(prefix + "x").parent
             found = (path.relative_to(self._root).as_posix() for path in folder.rglob("*") if path.is_file())
-            return sorted(key for key in found if key.startswith(prefix))
+            # What begins with a dot is no key: it is still being written.
+            return sorted(key for key in found if key.startswith(prefix) and not key.startswith("."))
 
         return await self._in_thread(walk)
 

@@ -3,6 +3,7 @@
 import re
 
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.base.errors import TooLarge
@@ -54,7 +55,8 @@ class NormaliseRequests:
             message = await receive()
             received += len(message.get("body", b""))
             if received > self._max_body_bytes:
-                raise self._too_large()
+                # FastAPI answers any other exception out of a body being read with a 400.
+                raise HTTPException(TooLarge.status, self._too_large().message)
             return message
 
         return limited

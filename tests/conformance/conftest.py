@@ -118,7 +118,7 @@ def two_displays(
     collection_id: str,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Capture:
-    """By the oldest SDK: the second display is primary and stored, the first one is not; speech on both sounds."""
+    """By the oldest SDK: two displays, of which the second is primary; it and the microphone are stored."""
     folder = tmp_path_factory.mktemp("two_displays")
     spoken, answered = speech("two_cities.wav", 1.0, 4.5), speech("beckett.wav", 0.0, 3.1)
     files = {

@@ -8,9 +8,9 @@ from typing import Literal
 from app.base.errors import InvalidRequest
 
 MAX_CHANNELS = 16
-_CANONICAL = re.compile(r"(mic|system_audio):[\w.-]{1,64}|display:[1-9]\d?")
-_RECORDER_SCREEN = re.compile(r"screen(?:_(\d{1,2}))?")
-_DISPLAY_FORM = re.compile(r"(?:screen|display)[:_]?(\d{1,2})?")
+_CANONICAL = re.compile(r"(mic|system_audio):[\w.-]{1,64}|display:[1-9]\d?", re.ASCII)
+_RECORDER_SCREEN = re.compile(r"screen(?:_(\d|[1-8]\d|9[0-8]))?", re.ASCII)  # counts from 0
+_DISPLAY_FORM = re.compile(r"(?:screen|display)[:_]?(\d{1,2})?", re.ASCII)
 
 Category = Literal["mic", "system_audio", "screen"]
 

@@ -148,8 +148,8 @@ async def request_stop(session: AsyncSession, capture: CaptureSession, *, reason
 
     Those with a publisher stop when their ingest process has stored what it holds. Raises `IllegalMove`.
     """
-    await move(session, capture, Status.STOPPING)
     capture.end_reason = reason
+    await move(session, capture, Status.STOPPING, {"reason": reason} if reason else None)
     await session.execute(
         update(Stream)
         .where(Stream.capture_session_id == capture.id, Stream.publisher_state != PublisherState.LIVE.value)

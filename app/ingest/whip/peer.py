@@ -99,6 +99,10 @@ class WhipPeer:
         except ConnectionError as error:
             self._end(str(error))
             return
+        except Exception:  # Whatever the offer led the libraries into: without an end nobody would notice.
+            log.exception("connecting a publisher of %s failed", self.codec)
+            self._end("connecting failed")
+            return
         self._heard_at = self._loop.time()
         self._arm()
 

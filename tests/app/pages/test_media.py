@@ -117,7 +117,8 @@ async def test_a_cut_opens_the_cut_alone(
     assert len(cut) < len(whole) / 2
     path = tmp_path / "cut.mp4"
     path.write_bytes(cut)
-    assert [round(at, 2) for at in flash_seconds(path)] == [4.0, 5.0, 6.0, 7.0]
+    # One sound frame of 21 ms may lie before the picture.
+    assert flash_seconds(path) == pytest.approx([4.0, 5.0, 6.0, 7.0], abs=0.03)
     header = int(re.findall(r'BYTERANGE="(\d+)@0"', (await client.get(f"/media/{slug}/stream.m3u8")).text)[0])
     across = await client.get(f"/media/{slug}/0.mp4", headers={"Range": f"bytes={header - 7}-{header + 8}"})
     assert across.content == cut[header - 7 : header + 9]
@@ -125,7 +126,7 @@ async def test_a_cut_opens_the_cut_alone(
 
 
 async def test_joined_cuts_decode_one_after_the_other(base_url: str, library: Library, video: Asset) -> None:
-    slug = await library.cut((video, 8.0, 10.0), (video, 0.0, 2.0))
+    slug = await library.cut((video, 0.0, 1.9), (video, 8.1, 9.9))
     times = decoded(f"{base_url}/media/{slug}/stream.m3u8")
     assert len(times["video"]) == 4 * 15
 

@@ -129,12 +129,11 @@ def test_frames_arrive_complete_and_decode() -> None:
 def test_sound_and_picture_of_two_connections_started_700_ms_apart_agree() -> None:
     async def scenario(clock_ahead_seconds: float) -> None:
         sound = Publisher(AudioTrack(), clock_ahead_seconds=clock_ahead_seconds)
-        picture = Publisher(VideoTrack(frames_per_second=30), clock_ahead_seconds=clock_ahead_seconds)
-        async with published(sound) as audio:
-            await audio.started.wait()
-            await asyncio.sleep(0.7)
-            async with published(picture) as video:
-                heard, seen = await asyncio.gather(take(audio, 300), take(video, 165))
+        picture = Publisher(
+            VideoTrack(frames_per_second=30, start_delay_seconds=0.7), clock_ahead_seconds=clock_ahead_seconds
+        )
+        async with published(sound) as audio, published(picture) as video:
+            heard, seen = await asyncio.gather(take(audio, 300), take(video, 165))
         beeps, flashes = beep_phases(heard), flash_phases(seen)
         assert len(beeps) >= 4
         assert len(flashes) >= 4

@@ -1,0 +1,128 @@
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any, get_args
+
+import asyncpg
+import pytest
+
+from app.domain.outbox import events
+from app.domain.outbox.events import NOTIFY_CHANNEL, Event, Route, SessionMoved, TranscriptFinal, emit, iso
+from app.domain.outbox.jobs import Job, enqueue
+from app.domain.outbox.models import OutboxMessage
+from app.process import Context
+from tests.fixtures.factories import jobs_of
+
+AT = datetime(2026, 1, 20, 12, 34, 56, 789_400, tzinfo=UTC)
+MOVED = SessionMoved("cap-1", "user-1", "active", {"rtstreams": []})
+SAID = TranscriptFinal("rts-1", "mic:default", "utt-1", "Hello.", 1_760_000_000_123, 1_760_000_001_456)
+EXAMPLES: list[Event] = [MOVED, SAID]
+
+
+def test_every_event_of_the_catalogue_has_an_example_here() -> None:
+    assert {type(example) for example in EXAMPLES} == set(get_args(Event))
+
+
+def test_times_are_utc_with_milliseconds() -> None:
+    assert iso(AT) == "2026-01-20T12:34:56.789Z"
+    assert iso(AT.astimezone(timezone(timedelta(hours=2)))) == "2026-01-20T12:34:56.789Z"
+
+
+def test_the_body_of_a_session_webhook() -> None:
+    assert MOVED.envelope("evt-1", AT) == {
+        "id": "evt-1",
+        "event_id": "evt-1",
+        "version": "2",
+        "event": "capture_session.active",
+        "timestamp": "2026-01-20T12:34:56.789Z",
+        "capture_session_id": "cap-1",
+        "end_user_id": "user-1",
+        "status": "active",
+        "data": {"rtstreams": []},
+    }
+
+
+def test_the_frame_of_a_session_says_its_status_twice() -> None:
+    (frame,) = MOVED.frames("evt-1", AT)
+    assert (frame["channel"], frame["event"], frame["status"]) == (
+        "capture_session",
+        "capture_session.active",
+        "active",
+    )
+    assert frame["session_id"] == frame["capture_session_id"] == "cap-1"
+    assert frame["data"] == {"status": "active", "event": "capture_session.active", "rtstreams": []}
+
+
+def test_the_frame_of_an_utterance_serves_flat_and_nested_readers() -> None:
+    (frame,) = SAID.frames("evt-1", AT)
+    assert (frame["channel"], frame["type"], frame["text"], frame["is_final"]) == (
+        "transcript",
+        "transcript",
+        "Hello.",
+        True,
+    )
+    assert (frame["rtstream_id"], frame["rtstream_name"]) == ("rts-1", "mic:default")
+    assert (frame["data"]["text"], frame["data"]["is_final"]) == ("Hello.", True)
+    assert (frame["data"]["start"], frame["data"]["end"]) == (1_760_000_000_123, 1_760_000_001_456)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+def test_no_frame_has_an_id_that_hides_its_streams(example: Event) -> None:
+    for frame in example.frames("evt-1", AT):
+        assert "id" not in frame
+        assert frame["event_id"] == "evt-1"
+
+
+async def test_only_session_events_go_to_webhooks(context: Context) -> None:
+    for example in EXAMPLES:
+        async with context.db.transaction() as session:
+            row = await emit(session, example, account_id="acc-1", route=Route("c-1", "ws-1"), seq=None)
+        assert ("envelope" in row.payload) == example.goes_to_webhooks
+        assert row.route == {
+            "collection_id": "c-1",
+            "connection_id": "ws-1",
+            "except_connection_ids": (),
+        }
+        assert row.message_id == row.payload["frames"][0]["event_id"]
+
+
+@dataclass
+class Doorbell:
+    rings: int = 0
+
+    def __call__(self, *_: Any) -> None:
+        self.rings += 1
+
+
+async def test_the_bell_rings_with_the_commit_and_not_without(context: Context) -> None:
+    assert context.settings.database_url
+    listener = await asyncpg.connect(context.settings.database_url.replace("+asyncpg", ""), timeout=5)
+    bell = Doorbell()
+    await listener.add_listener(NOTIFY_CHANNEL, bell)
+
+    async def emit_and_break() -> None:
+        async with context.db.transaction() as session:
+            await emit(session, SAID, account_id="acc-1", route=Route("c-1"))
+            raise LookupError
+
+    try:
+        with pytest.raises(LookupError):
+            await emit_and_break()
+        async with context.db.transaction() as session:
+            await emit(session, SAID, account_id="acc-1", route=Route("c-1"))
+            await enqueue(session, Job.KEEP_HOUSE, "")
+            assert await listener.fetchval("select 1") == 1
+            assert bell.rings == 0
+        # One answer after the commit, and its notification is in.
+        assert await listener.fetchval("select count(*) from outbox") == 2
+        assert bell.rings == 1
+    finally:
+        await listener.close(timeout=5)
+    async with context.db.transaction() as session:
+        assert await session.get(OutboxMessage, 1) is None  # rolled back: never seen
+
+
+async def test_a_job_is_a_row_of_its_transaction(context: Context) -> None:
+    async with context.db.transaction() as session:
+        await enqueue(session, Job.REQUEST_EXPORT, "cap-1")
+    assert await jobs_of(context, "request_export") == ["cap-1"]
+    assert events.NOTIFY_CHANNEL == "outbox"

@@ -1,0 +1,127 @@
+import re
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.domain.assets.models import Asset
+from app.pages.player import clock
+from tests.app.pages.conftest import Library
+from tests.fixtures.chromium import Page, open_chromium
+
+SECONDS = 12.0
+# Sound and picture are decoded at all, and where the player is.
+SEEN = "({at: video.currentTime, width: video.videoWidth, sound: video.webkitAudioDecodedByteCount})"
+
+
+@pytest.mark.parametrize(("seconds", "shown"), [(0.4, "0:00"), (62.6, "1:03"), (3725.0, "1:02:05")])
+def test_durations_read_as_people_write_them(seconds: float, shown: str) -> None:
+    assert clock(seconds) == shown
+
+
+async def play(page: Page) -> None:
+    await page.evaluate("window.video = document.querySelector('video')")
+    await page.wait_for("video.readyState >= 2")
+    await page.evaluate("video.play()")
+
+
+@pytest.mark.slow
+async def test_watch_plays_in_a_browser(
+    base_url: str, library: Library, video: Asset, tmp_path: Path
+) -> None:
+    await library.say(video, (1.0, "hello you there"), (8.0, "nearly at the end now"))
+    async with open_chromium(tmp_path) as page:
+        await page.goto(f"{base_url}/watch?v={video.playback_slug}")
+        await play(page)
+        assert await page.evaluate("video.duration") == pytest.approx(SECONDS, abs=0.1)
+        await page.wait_for("video.currentTime > 1")
+        seen = await page.evaluate(SEEN)
+        assert seen["width"] == 640
+        assert seen["sound"] > 0
+
+        # The words that are being said are marked, and a click on another line goes there.
+        said = "document.querySelector('li[aria-current] span[aria-current]')?.textContent"
+        assert await page.wait_for(said) in ("hello", "you", "there")
+        await page.evaluate("document.querySelectorAll('.transcript li button')[1].click()")
+        await page.wait_for("!video.seeking && video.currentTime > 8.2 && !video.paused")
+        assert await page.evaluate(
+            "document.querySelector('li[aria-current]').textContent.includes('nearly')"
+        )
+        assert "t=8.0" in await page.evaluate("location.search")
+
+        # To the end, by seeking near it.
+        await page.evaluate("video.currentTime = 11.3")
+        await page.wait_for("video.ended")
+        captions = await page.evaluate("[...video.textTracks].map(track => track.kind)")
+        assert captions == ["captions"]
+        assert page.complaints == []
+
+
+async def test_a_link_into_the_middle_starts_there(base_url: str, video: Asset, tmp_path: Path) -> None:
+    async with open_chromium(tmp_path) as page:
+        await page.goto(f"{base_url}/watch?v={video.playback_slug}&t=7.5")
+        await play(page)
+        await page.wait_for("video.currentTime > 7.7")
+        assert await page.evaluate("video.currentTime") < SECONDS
+        assert await page.evaluate("document.querySelector('.transcript').hidden")
+        assert page.complaints == []
+
+
+async def test_an_iframe_on_another_site_plays_a_cut(
+    base_url: str, library: Library, video: Asset, tmp_path: Path
+) -> None:
+    # What plays is 4 s to 6 s and 0 s to 2 s, from 0.5 s on: what was asked for begins there.
+    slug = await library.cut((video, 4.5, 5.9), (video, 0.0, 1.9))
+    iframe = f'<iframe src="{base_url}/embed?v={slug}" width="100%" height="405" frameborder="0"></iframe>'
+    async with open_chromium(tmp_path, "--disable-site-isolation-trials", "--disable-web-security") as page:
+        await page.goto(f"{base_url.replace('127.0.0.1', 'localhost')}/healthz")
+        page.complaints.clear()  # that page has no icon
+        await page.evaluate(f"document.body.innerHTML = {iframe!r}")
+        inside = "document.querySelector('iframe').contentDocument"
+        await page.wait_for(f"{inside}?.querySelector('video')?.readyState >= 2")
+        await page.evaluate(f"window.video = {inside}.querySelector('video')")
+        assert await page.evaluate("video.duration") == pytest.approx(4.0, abs=0.1)
+        assert await page.evaluate("video.currentTime") == pytest.approx(0.5, abs=0.05)
+        await page.evaluate("video.currentTime = 1.6, video.play()")
+        await page.wait_for("video.currentTime > 2.5 && video.videoWidth")
+        assert page.complaints == []
+
+
+async def test_titles_are_text(client: httpx.AsyncClient, library: Library, video: Asset) -> None:
+    title = '"><script>alert(1)</script> $title & more'
+    slug = await library.cut((video, 0.0, 5.0), title=title)
+    for path in ("/watch", "/embed"):
+        answer = await client.get(path, params={"v": slug})
+        assert answer.status_code == 200
+        assert "<script>alert" not in answer.text
+        assert "&lt;script&gt;alert(1)&lt;/script&gt; $title &amp; more" in answer.text
+
+
+async def test_pages_are_locked_down(client: httpx.AsyncClient, video: Asset) -> None:
+    watch = await client.get("/watch", params={"v": video.playback_slug})
+    embed = await client.get("/embed", params={"v": video.playback_slug})
+    for answer in (watch, embed, await client.get("/")):
+        assert answer.headers["content-type"] == "text/html; charset=utf-8"
+        policy = answer.headers["content-security-policy"]
+        assert policy.startswith("default-src 'self'; media-src 'self' blob:;")
+        assert "unsafe" not in policy
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert not re.search(r"<script(?![^>]* src=)|<style| style=| on[a-z]+=|https?://(?!127)", answer.text)
+    assert "frame-ancestors 'none'" in watch.headers["content-security-policy"]
+    assert "frame-ancestors" not in embed.headers["content-security-policy"]
+    assert "x-frame-options" not in embed.headers
+
+
+@pytest.mark.parametrize("path", ["/watch", "/embed", "/watch?v=", "/watch?v=unknown", "/embed?v=%00"])
+async def test_nothing_to_play_is_said_on_a_page(client: httpx.AsyncClient, path: str) -> None:
+    answer = await client.get(path)
+    assert answer.status_code == 404
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "nothing to play here" in answer.text
+
+
+async def test_head_is_answered(client: httpx.AsyncClient, video: Asset) -> None:
+    for path in ("/", f"/watch?v={video.playback_slug}", f"/embed?v={video.playback_slug}"):
+        answer = await client.head(path)
+        assert (answer.status_code, answer.content) == (200, b"")
