@@ -132,7 +132,8 @@ def _transcription_shape(stream: Stream, transcription: Transcription | None) ->
         return {"rtstream_id": stream.id, "status": "not_configured", "engine": None, "updated_at": None}
     return {
         "rtstream_id": stream.id,
-        "status": transcription.status,
+        # Nothing asks a transcription to stop when its stream does.
+        "status": "stopped" if stream.status == "stopped" else transcription.status,
         "engine": transcription.engine,
         "created_at": unix_seconds(transcription.created_at),
         "updated_at": unix_seconds(transcription.updated_at),

@@ -137,3 +137,10 @@ def live(request: pytest.FixtureRequest) -> Capture:
     """Each stored capture in turn, so that both Python versions have recorded."""
     found: Capture = request.getfixturevalue(request.param)
     return found
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs one of the shared captures is slow, whichever test comes first."""
+    for item in items:
+        if {"meeting", "live", "unstored"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)

@@ -4,6 +4,7 @@ import time
 
 from tests.fixtures.captures import Capture
 from tests.fixtures.sdks import Sdk
+from tests.fixtures.stack import RunningStack
 
 A_DAY_SECONDS = 86_400
 
@@ -22,6 +23,12 @@ def test_check_21_a_transcript_without_a_socket_reaches_the_sessions_socket(live
     frames = live.transcripts("session")
     assert "best of times" in text_of(frames)
     assert {frame["rtstream_id"] for frame in frames} == {stream_ids(live)["mic:default"]}
+
+
+def test_check_21_a_transcript_ends_with_its_capture(live: Capture, stack: RunningStack) -> None:
+    with stack.client() as client:
+        reply = client.get(f"/rtstream/{stream_ids(live)['mic:default']}/transcription/status")
+    assert reply.json()["data"]["status"] == "stopped"
 
 
 def test_check_22_a_transcript_with_a_socket_has_the_promised_frames(live: Capture) -> None:

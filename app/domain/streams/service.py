@@ -119,11 +119,24 @@ async def media_flows(session: AsyncSession, stream_id: str, codec: str) -> None
 
 
 async def publishers_alive(session: AsyncSession, publisher: str, stream_ids: Sequence[str]) -> None:
-    """The ingest process `publisher` still holds these streams."""
+    """The ingest process `publisher` still holds these streams.
+
+    One of them that was taken for lost, since the database was away, is its again unless it was given away.
+    """
+    held = Stream.id.in_(stream_ids)
+    thought_lost = Stream.publisher.is_(None) & (Stream.publisher_state == PublisherState.LOST.value)
+    await session.execute(
+        update(Stream).where(held, Stream.publisher == publisher).values(publisher_seen_at=utc_now())
+    )
     await session.execute(
         update(Stream)
-        .where(Stream.id.in_(stream_ids), Stream.publisher == publisher)
-        .values(publisher_seen_at=utc_now())
+        .where(held, thought_lost, Stream.status == "connected")
+        .values(
+            publisher_state=PublisherState.LIVE.value,
+            publisher=publisher,
+            publisher_seen_at=utc_now(),
+            publisher_changed_at=utc_now(),
+        )
     )
 
 
@@ -134,7 +147,7 @@ async def session_statuses(session: AsyncSession, stream_ids: Sequence[str]) -> 
         .join(CaptureSession, CaptureSession.id == Stream.capture_session_id)
         .where(Stream.id.in_(stream_ids))
     )
-    return dict(rows.tuples().all())
+    return {stream_id: status for stream_id, status in rows}
 
 
 async def add_segment(session: AsyncSession, segment: Segment) -> None:

@@ -3,11 +3,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+from videodb import build_iframe_embed_code
 
 from app.domain.assets.models import Asset
 from app.pages.player import clock
 from tests.app.pages.conftest import Library
 from tests.fixtures.chromium import Page, open_chromium
+from tests.fixtures.http_ranges import serve
 
 SECONDS = 12.0
 # Sound and picture are decoded at all, and where the player is.
@@ -67,24 +69,26 @@ async def test_a_link_into_the_middle_starts_there(base_url: str, video: Asset, 
         assert page.complaints == []
 
 
-async def test_an_iframe_on_another_site_plays_a_cut(
+async def test_the_iframe_of_the_sdk_plays_on_another_site(
     base_url: str, library: Library, video: Asset, tmp_path: Path
 ) -> None:
     # What plays is 4 s to 6 s and 0 s to 2 s, from 0.5 s on: what was asked for begins there.
     slug = await library.cut((video, 4.5, 5.9), (video, 0.0, 1.9))
-    iframe = f'<iframe src="{base_url}/embed?v={slug}" width="100%" height="405" frameborder="0"></iframe>'
-    async with open_chromium(tmp_path, "--disable-site-isolation-trials", "--disable-web-security") as page:
-        await page.goto(f"{base_url.replace('127.0.0.1', 'localhost')}/healthz")
-        page.complaints.clear()  # that page has no icon
-        await page.evaluate(f"document.body.innerHTML = {iframe!r}")
-        inside = "document.querySelector('iframe').contentDocument"
-        await page.wait_for(f"{inside}?.querySelector('video')?.readyState >= 2")
-        await page.evaluate(f"window.video = {inside}.querySelector('video')")
-        assert await page.evaluate("video.duration") == pytest.approx(4.0, abs=0.1)
-        assert await page.evaluate("video.currentTime") == pytest.approx(0.5, abs=0.05)
-        await page.evaluate("video.currentTime = 1.6, video.play()")
-        await page.wait_for("video.currentTime > 2.5 && video.videoWidth")
-        assert page.complaints == []
+    iframe = build_iframe_embed_code(f"{base_url}/watch?v={slug}")
+    (tmp_path / "page.html").write_text(f'<!doctype html><link rel="icon" href="data:,">{iframe}')
+    # One process and no border between the sites, so that this test may look into the frame.
+    flags = ("--disable-site-isolation-trials", "--disable-web-security")
+    with serve(tmp_path) as other_site:
+        async with open_chromium(tmp_path, *flags) as page:
+            await page.goto(f"{other_site}/page.html")
+            inside = "document.querySelector('iframe').contentDocument"
+            await page.wait_for(f"{inside}?.querySelector('video')?.readyState >= 2")
+            await page.evaluate(f"window.video = {inside}.querySelector('video')")
+            assert await page.evaluate("video.duration") == pytest.approx(4.0, abs=0.1)
+            assert await page.evaluate("video.currentTime") == pytest.approx(0.5, abs=0.05)
+            await page.evaluate("video.currentTime = 1.6, video.play()")
+            await page.wait_for("video.currentTime > 2.5 && video.videoWidth")
+            assert page.complaints == []
 
 
 async def test_titles_are_text(client: httpx.AsyncClient, library: Library, video: Asset) -> None:
