@@ -28,7 +28,7 @@ class EditorRequest(BaseModel):
 
 @router.post("/editor", response_model=None)
 async def render(wanted: EditorRequest, caller: ServerCaller, context: AppContext) -> Json | JSONResponse:
-    """Render a timeline of videos and audios (contract A16); the same timeline gives the same video, until that is deleted."""
+    """Render a timeline of videos and audios (contract A16); the same one is rendered once."""
     request = read_timeline(wanted.timeline)
     digest = hashlib.sha256(json.dumps(wanted.timeline, sort_keys=True).encode()).hexdigest()
     async with context.db.transaction() as session:

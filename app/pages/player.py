@@ -49,6 +49,7 @@ def _values(playing: Playing) -> dict[str, str]:
         "poster": f"{media}/thumbnail.jpg" if playing.thumbnail_key else "",
         "kind": "video" if playing.has_picture else "audio",
         "from_seconds": f"{playing.wanted_from_seconds:.3f}",
+        "seconds": f"{playing.duration_seconds:.3f}",
     }
 
 

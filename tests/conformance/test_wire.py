@@ -130,6 +130,11 @@ def test_check_45_deleted_media_is_answered_with_objects(
             assert reply.json()["success"] is True
             assert isinstance(reply.json()["data"], dict)
         assert [client.get(path).status_code for path in paths] == [404, 404, 404]
+        left = client.get(f"/collection/default/capture/session/{done.session_id}").json()["data"]
+        again = client.post(f"/rtstream/{left['rtstreams'][0]['id']}/export", json={})
+    assert left["exported_video_id"] is None
+    assert [row["exported_asset_id"] for row in left["rtstreams"]] == [None, None, None]
+    assert again.status_code == 400
 
 
 def test_check_45_python_deletes_a_collection(py: Sdk) -> None:

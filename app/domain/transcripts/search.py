@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Float, Integer, cast, func, literal, select
-from sqlalchemy.dialects.postgresql import TSQUERY
+from sqlalchemy import Float, Text, cast, func, select
+from sqlalchemy.dialects.postgresql import ARRAY, TSQUERY
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.base.errors import InvalidRequest
@@ -42,22 +42,24 @@ async def search_utterances(
     stems = await session.scalar(select(func.tsvector_to_array(func.to_tsvector("english", query))))
     if not stems:
         return []
-    terms: list[ColumnElement[str]] = [cast(func.quote_literal(stem), TSQUERY) for stem in stems]
-    any_term = terms[0]
-    for term in terms[1:]:
-        any_term = any_term.op("||", return_type=TSQUERY())(term)
-    held: ColumnElement[float] = cast(literal(0), Float)
-    for term in terms:
-        held = held + cast(cast(Utterance.search_vector.op("@@")(term), Integer), Float)
-    score = (held / len(terms)).label("score")
+    # Each is one parameter, however many words there are: an expression a word nests too deep to compile.
+    any_stem = cast(" | ".join(_quoted(stem) for stem in stems), TSQUERY)
+    others = func.ts_delete(Utterance.search_vector, cast(stems, ARRAY(Text)))
+    held = func.length(Utterance.search_vector) - func.length(others)
+    score = (cast(held, Float) / len(stems)).label("score")
     if stream_ids is not None:
         owned = Utterance.stream_id.in_(stream_ids)
     else:
         owned = Utterance.asset_id.in_(asset_ids or ())
     rows = await session.execute(
         select(Utterance, score)
-        .where(owned, Utterance.search_vector.op("@@")(any_term), score >= score_threshold)
-        .order_by(score.desc(), func.ts_rank_cd(Utterance.search_vector, any_term).desc(), Utterance.start_us)
+        .where(owned, Utterance.search_vector.op("@@")(any_stem), score >= score_threshold)
+        .order_by(score.desc(), func.ts_rank_cd(Utterance.search_vector, any_stem).desc(), Utterance.start_us)
         .limit(min(limit, MAX_RESULTS))
     )
     return [Match(utterance, float(value)) for utterance, value in rows]
+
+
+def _quoted(stem: str) -> str:
+    """The stem as text of a tsquery, whatever is in it."""
+    return "'" + stem.replace("\\", "\\\\").replace("'", "''") + "'"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -192,6 +192,8 @@ async def _route(session: AsyncSession, stream: Stream) -> Route:
         .join(Stream, Stream.id == Transcription.stream_id)
         .where(
             Stream.account_id == stream.account_id,
+            # Words come late: those of a capture that just ended still keep to their own sockets.
+            or_(Stream.status == "connected", Stream.capture_session_id == stream.capture_session_id),
             Transcription.status == "running",
             Transcription.ws_connection_id.is_not(None),
         )

@@ -2,25 +2,25 @@
 
 const ASK_AGAIN_MILLISECONDS = 5000;
 const NAMES = { database: "Database", broker: "Message broker", worker: "Worker" };
-const checks = document.querySelector(".checks");
+const list = document.querySelector(".checks");
 let shown = "";
 
 async function ask() {
   try {
     const answer = await fetch("readyz", { cache: "no-store", signal: AbortSignal.timeout(10_000) });
-    return Object.entries((await answer.json()).data).map(([part, state]) => [NAMES[part] ?? part, state]);
+    const parts = Object.entries((await answer.json()).data);
+    return [["Web server", "ok"], ...parts.map(([part, state]) => [NAMES[part] ?? part, state])];
   } catch {
-    return [["Server", "does not answer"]];
+    return [["Web server", "does not answer"]];
   }
 }
 
 async function show() {
-  const states = [["Web", "ok"], ...(await ask())];
-  if (states.at(-1)[0] === "Server") states.shift();
+  const states = await ask();
   // Rewritten only when something has changed: a screen reader says every change.
   const now = JSON.stringify(states);
   if (now !== shown) {
-    checks.replaceChildren(...states.map(([name, state]) => row(name, state)));
+    list.replaceChildren(...states.map(([name, state]) => row(name, state)));
     shown = now;
   }
   setTimeout(show, ASK_AGAIN_MILLISECONDS);
@@ -39,7 +39,7 @@ function row(name, state) {
 
 const told = document.body.dataset.baseUrl;
 const reached = new URL(".", location.href).href.replace(/\/$/, "");
-if (told !== reached) {
+if (told !== reached.replace("//localhost", "//127.0.0.1") && told !== reached) {
   const note = document.querySelector("#other-address");
   note.textContent =
     `You came here by ${reached}, but the server believes that it is at ${told}, and gives that address` +

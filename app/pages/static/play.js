@@ -8,7 +8,9 @@ const PLAYLIST_TYPE = "application/vnd.apple.mpegurl";
 export async function playPage() {
   const video = document.querySelector("video");
   const url = `${video.dataset.media}/stream.m3u8`;
-  const from = startSeconds(Number(video.dataset.fromSeconds));
+  // The very end would show nothing but a finished player.
+  const last = Math.max(0, Number(video.dataset.seconds) - 0.1);
+  const from = Math.min(startSeconds(Number(video.dataset.fromSeconds)), last);
   const isApple = navigator.vendor.startsWith("Apple");
   if (isApple && video.canPlayType(PLAYLIST_TYPE)) {
     playNatively(video, url, from);
@@ -27,13 +29,13 @@ export async function playPage() {
 
 function playNatively(video, url, from) {
   video.addEventListener("error", () => showFailure("This could not be played. Try again in a moment."));
-  video.addEventListener("loadedmetadata", () => seekWithin(video, from), { once: true });
+  video.addEventListener("loadedmetadata", () => (video.currentTime = from), { once: true });
   video.src = url;
 }
 
 function playWithHls(Hls, video, url, from) {
   // Media is fragmented MP4 already: there is nothing for a worker to do.
-  const hls = new Hls({ enableWorker: false });
+  const hls = new Hls({ enableWorker: false, startPosition: from });
   let recovered = false;
   hls.on(Hls.Events.ERROR, (_, error) => {
     if (!error.fatal) return;
@@ -46,14 +48,8 @@ function playWithHls(Hls, video, url, from) {
     const offline = error.type === Hls.ErrorTypes.NETWORK_ERROR;
     showFailure(offline ? "The server does not send this video." : "This video could not be played.");
   });
-  video.addEventListener("loadedmetadata", () => seekWithin(video, from), { once: true });
   hls.loadSource(url);
   hls.attachMedia(video);
-}
-
-function seekWithin(video, seconds) {
-  // The very end would show nothing but a finished player.
-  if (seconds > 0) video.currentTime = Math.min(seconds, Math.max(0, video.duration - 0.1));
 }
 
 function loadHls() {

@@ -27,7 +27,6 @@ async def play(page: Page) -> None:
     await page.evaluate("video.play()")
 
 
-@pytest.mark.slow
 async def test_watch_plays_in_a_browser(
     base_url: str, library: Library, video: Asset, tmp_path: Path
 ) -> None:
@@ -56,6 +55,35 @@ async def test_watch_plays_in_a_browser(
         await page.wait_for("video.ended")
         captions = await page.evaluate("[...video.textTracks].map(track => track.kind)")
         assert captions == ["captions"]
+        assert page.complaints == []
+
+
+async def test_the_transcript_follows_until_it_is_scrolled(
+    base_url: str, library: Library, video: Asset, tmp_path: Path
+) -> None:
+    await library.say(video, *((number * 0.5, f"line{number}") for number in range(24)))
+    async with open_chromium(tmp_path) as page:
+        await page.look(width=390, height=700, mobile=True)
+        await page.goto(f"{base_url}/watch?v={video.playback_slug}&t=6.2")
+        await page.wait_for("document.querySelector('li[aria-current]')?.innerText.includes('line12')")
+        await page.evaluate("window.list = document.querySelector('.transcript ol')")
+        await page.evaluate("window.back = document.querySelector('.back')")
+        shown = "list.querySelector('[aria-current]').getBoundingClientRect().top"
+        await page.wait_for(f"{shown} > list.getBoundingClientRect().top && {shown} < innerHeight")
+
+        await page.evaluate("list.dispatchEvent(new WheelEvent('wheel')), list.scrollTo(0, 0)")
+        assert await page.evaluate("!back.hidden")
+        await page.evaluate("back.click()")
+        assert await page.evaluate("back.hidden")
+        await page.wait_for("list.scrollTop > 0")
+
+        # One line is in the tab order; the arrow keys lead to the others.
+        assert await page.evaluate("list.querySelectorAll('button[tabindex=\"0\"]').length") == 1
+        await page.evaluate("list.querySelector('button').focus()")
+        down = "new KeyboardEvent('keydown', {key: 'ArrowDown', bubbles: true})"
+        await page.evaluate(f"document.activeElement.dispatchEvent({down})")
+        assert await page.evaluate("document.activeElement.ariaLabel") == "Play from 0:00"
+        assert await page.evaluate("document.activeElement.dataset.seconds") == "0.5"
         assert page.complaints == []
 
 
