@@ -35,7 +35,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 app.state.live = await stack.enter_async_context(open_live(context))
             yield
 
-    app = FastAPI(title="OpenCapture", version="0.1.0", lifespan=lifespan, redirect_slashes=False)
+    app = FastAPI(
+        title="OpenCapture",
+        version="0.1.0",
+        lifespan=lifespan,
+        redirect_slashes=False,
+        # Their pages load scripts from a foreign host; /openapi.json is served.
+        docs_url=None,
+        redoc_url=None,
+    )
     app.add_middleware(NormaliseRequests, max_body_bytes=settings.max_body_bytes)
     install_error_envelope(app)
     app.include_router(health.router)

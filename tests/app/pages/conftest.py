@@ -15,7 +15,7 @@ from app.base.settings import Settings
 from app.domain.accounts.credentials import create_account
 from app.domain.assets.models import Asset
 from app.domain.assets.playback import add_playback
-from app.domain.assets.service import add_asset, new_asset_id
+from app.domain.assets.service import AssetKind, add_asset, new_asset_id
 from app.domain.collections.service import default_collection
 from app.domain.transcripts.service import Spoken, replace_asset_utterances
 from app.main import create_app
@@ -36,7 +36,7 @@ class Library:
     collection_id: str
 
     async def add(self, exported: ExportedFile, *, name: str = "Monday's stand-up") -> Asset:
-        kind = "video" if exported.has_video else "audio"
+        kind: AssetKind = "video" if exported.has_video else "audio"
         asset_id = new_asset_id(kind)
         file = await store_media(
             self.context, exported, account_id=self.account_id, asset_id=asset_id, started_at_us=START_US
