@@ -46,7 +46,7 @@ def _draw(at: float, seconds: float) -> Image.Image:
     _window(draw, (40, 70, 600, 400), "Notes", "#ffffff", "#f2efe6")
     shown = 1 + int(at / seconds * len(_NOTES))
     for line, text in enumerate(_NOTES[:shown]):
-        draw.text((64, 130 + 44 * line), f"• {text}", font=ImageFont.load_default(19), fill="#2a2a2a")
+        draw.text((64, 130 + 44 * line), f"- {text}", font=ImageFont.load_default(19), fill="#2a2a2a")
     _window(draw, (480, 280, 1240, 690), "capture.py - Editor", "#c8d3da", "#17202a")
     typed = "\n".join(_CODE)[: int(at / seconds * 1.2 * len("\n".join(_CODE)))]
     for line, text in enumerate(typed.split("\n")):
