@@ -12,6 +12,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from app.base.ids import new_id
 from app.base.redis import FRAMES_CHANNEL, subscribe
+from app.base.tasks import end_task
 from app.process import Context
 
 logger = logging.getLogger(__name__)
@@ -126,8 +127,7 @@ async def open_hub(context: Context) -> AsyncIterator[Hub]:
         yield hub
     finally:
         hub.close_all()
-        fan_out.cancel()
-        await asyncio.wait({fan_out})
+        await end_task(fan_out)
 
 
 async def _fan_out(context: Context, hub: Hub) -> None:

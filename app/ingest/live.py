@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.base.ids import new_id
 from app.base.redis import CONTROL_CHANNEL, subscribe
+from app.base.tasks import end_task
 from app.domain.streams.service import (
     LIVE_STATUSES,
     detach_publisher,
@@ -128,5 +129,4 @@ async def open_live(context: Context) -> AsyncIterator[Live]:
         yield live
     finally:
         await live.close()
-        follower.cancel()
-        await asyncio.wait({follower})
+        await end_task(follower)

@@ -6,9 +6,10 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from sqlalchemy import exc as database
 from starlette.exceptions import HTTPException
 
-from app.base.errors import CaptureError, InvalidRequest, Unauthenticated
+from app.base.errors import CaptureError, InvalidRequest, Unauthenticated, Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +52,20 @@ def install_error_envelope(app: FastAPI) -> None:
         wrapped.status = error.status_code
         return failure(wrapped, dict(error.headers or {}))
 
+    @app.exception_handler(database.DBAPIError)
+    async def refused_by_database(request: Request, error: database.DBAPIError) -> JSONResponse:
+        if _is_unstorable(error):
+            return failure(InvalidRequest("this request holds text or a number that cannot be stored"))
+        if error.connection_invalidated:
+            return await database_away(request, error)
+        raise error
+
+    @app.exception_handler(ConnectionError)
+    @app.exception_handler(database.TimeoutError)
+    async def database_away(request: Request, error: Exception) -> JSONResponse:
+        logger.error("%s could not be answered: %s", request.url.path, type(error).__name__)
+        return failure(Unavailable("the database does not answer: try again in a moment"))
+
     @app.exception_handler(Exception)
     async def bug(request: Request, error: Exception) -> JSONResponse:
         return failure(CaptureError("internal error: the server's log says more"))
@@ -58,3 +73,9 @@ def install_error_envelope(app: FastAPI) -> None:
 
 def _code(status: int) -> str:
     return {404: "not_found", 405: "method_not_allowed", 413: "too_large"}.get(status, "http_error")
+
+
+def _is_unstorable(error: database.DBAPIError) -> bool:
+    """A value that Python and JSON know and Postgres does not: a NUL, half a surrogate pair, a huge number."""
+    state = getattr(error.orig, "sqlstate", None)
+    return isinstance(error.orig.__cause__ if error.orig else None, ValueError) or (state or "").startswith("22")

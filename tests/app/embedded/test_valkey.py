@@ -38,7 +38,9 @@ def test_nobody_gets_in_without_the_password(tmp_path: Path) -> None:
         open_url = url.replace(f":{password}@", "")
         with redis.Redis.from_url(open_url) as client, pytest.raises(redis.AuthenticationError):
             client.ping()
-        (server,) = (child for child in psutil.Process().children() if "valkey" in child.name())
+        port = url.rpartition(":")[2].partition("/")[0]
+        children = psutil.Process().children()
+        (server,) = (child for child in children if any(port in word for word in child.cmdline()))
         assert password not in " ".join(server.cmdline())
         assert {connection.laddr.ip for connection in server.net_connections()} == {"127.0.0.1"}
     assert stat.S_IMODE((tmp_path / "valkey" / "valkey.conf").stat().st_mode) == 0o600
