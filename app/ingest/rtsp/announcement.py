@@ -41,7 +41,9 @@ def _read_codec(codec: RTCRtpCodecParameters) -> AnnouncedTrack:
     payload_type, rate_hz = codec.payloadType, codec.clockRate
     if payload_type is None or not rate_hz:
         raise Unprocessable("the track's codec has no payload type or clock rate")
+    # The parser keeps the space after a semicolon, which RFC 8866 section 6.15 leaves to each format.
     parameters = {name.strip().lower(): str(value).strip() for name, value in codec.parameters.items()}
+    codec.parameters = {**parameters}
     if codec.name.lower() == "h264" and rate_hz == Codec.H264.clock_rate_hz:
         return AnnouncedTrack(Codec.H264, payload_type, rate_hz, parameter_sets=sprop_parameter_sets(codec))
     if codec.name.lower() == "mpeg4-generic" and codec.mimeType.lower().startswith("audio/"):
