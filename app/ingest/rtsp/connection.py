@@ -16,6 +16,7 @@ from app.domain.streams.service import attach_publisher
 from app.ingest.live import Live
 from app.ingest.pipeline import PublishedStream
 from app.ingest.rtsp.announcement import AnnouncedTrack, read_announcement
+from app.ingest.rtsp.frame_clock import RecorderClocks
 from app.ingest.rtsp.messages import MalformedMessage, Request, render_response
 from app.ingest.rtsp.publisher import RtspPublisher
 from app.ingest.rtsp.track import TrackReader
@@ -51,10 +52,16 @@ class RtspConnection:
     """Serves one connection: `run` returns when it is over, having closed it."""
 
     def __init__(
-        self, context: Context, live: Live, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        context: Context,
+        live: Live,
+        clocks: RecorderClocks,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
     ) -> None:
         self._context = context
         self._live = live
+        self._clocks = clocks
         self._reader = reader
         self._writer = writer
         self._session = secrets.token_hex(8)
@@ -80,12 +87,20 @@ class RtspConnection:
         except (EOFError, OSError):
             reason = "the connection ended"
         finally:
-            if self._publisher is not None and self._announced is not None:
-                await self._publisher.close()
-                logger.info("publisher of %s ended: %s", self._announced.stream.id, reason)
-            else:
-                logger.info("connection without media ended: %s", reason)
-            self._writer.close()
+            await self._end(reason)
+
+    async def _end(self, reason: str) -> None:
+        self._writer.close()
+        if self._announced is None or self._publisher is None or self._track is None:
+            logger.info("connection without media ended: %s", reason)
+            return
+        await self._publisher.close()
+        counters = self._track.counters
+        logger.info(
+            "publisher of %s ended: %s; %d frames, %d dropped, %d packets lost, %d malformed",
+            *(self._announced.stream.id, reason, counters.frames),
+            *(counters.dropped_frames, counters.lost, counters.malformed),
+        )
 
     async def _take(self, deadline: asyncio.Timeout) -> None:
         piece = await read_piece(self._reader)
@@ -188,7 +203,8 @@ class RtspConnection:
         except (SQLAlchemyError, OSError) as error:
             raise _Refused(503, f"the database is away: {type(error).__name__}") from error
         publisher = self._publisher = RtspPublisher(announced.track.codec)
-        self._track = TrackReader(announced.track, publisher.offer)
+        clock = self._clocks.clock_of(stream.capture_session_id)
+        self._track = TrackReader(announced.track, clock, publisher.offer)
         self._live.carry(
             publisher,
             PublishedStream(

@@ -13,6 +13,7 @@ from app.domain.nodes.service import BEAT_SECONDS, node_alive, node_gone
 from app.ingest.live import Live
 from app.ingest.rtsp.certificate import keep_pinned_key
 from app.ingest.rtsp.connection import RtspConnection
+from app.ingest.rtsp.frame_clock import RecorderClocks
 from app.ingest.rtsp.wire import MAX_HEAD_BYTES
 from app.process import Context
 
@@ -53,6 +54,7 @@ class RtspsServer:
     def __init__(self, context: Context, live: Live) -> None:
         self._context = context
         self._live = live
+        self._clocks = RecorderClocks()
         self._connections: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         self._beating: asyncio.Task[None] | None = None
@@ -100,7 +102,7 @@ class RtspsServer:
         assert task is not None
         self._connections.add(task)
         try:
-            await RtspConnection(self._context, self._live, reader, writer).run()
+            await RtspConnection(self._context, self._live, self._clocks, reader, writer).run()
         except Exception:
             logger.exception("an RTSPS connection broke")
         finally:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from aiortc.rtp import RtcpPacket, RtcpSrPacket
 
 from app.ingest.rtsp.announcement import AnnouncedTrack
-from app.ingest.rtsp.frame_clock import FrameClock
+from app.ingest.rtsp.frame_clock import FrameClock, RecorderClock
 from app.ingest.rtsp.sync_data import SyncTime, take_aac_sync, take_h264_sync
 from app.ingest.whip.assembler import FrameAssembler
 from app.ingest.whip.depacketizers import H264Depacketizer
@@ -26,14 +26,16 @@ class TrackReader:
     `deliver` returns False where the frame could not be taken. `wall_us` is our clock, Unix microseconds.
     """
 
-    def __init__(self, track: AnnouncedTrack, deliver: Callable[[EncodedFrame], bool]) -> None:
+    def __init__(
+        self, track: AnnouncedTrack, clock: RecorderClock, deliver: Callable[[EncodedFrame], bool]
+    ) -> None:
         self.counters = TrackCounters()
         self._track = track
         self._deliver = deliver
         self._assembler = FrameAssembler(
             H264Depacketizer(track.parameter_sets), self.counters, is_video=track.codec.is_video
         )
-        self._clock = FrameClock(track.rtp_clock_hz)
+        self._clock = FrameClock(track.rtp_clock_hz, clock)
         self._gap = False
         self._next_number: int | None = None
         self._ssrc: int | None = None

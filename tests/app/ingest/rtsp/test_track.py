@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.ingest.rtsp.announcement import read_announcement
+from app.ingest.rtsp.frame_clock import RecorderClock
 from app.ingest.rtsp.track import TrackReader
 from app.media.annexb import nal_units
 from app.media.frames import Codec, EncodedFrame
@@ -31,7 +32,7 @@ class Bench:
     def __init__(self, sdp: str) -> None:
         self.frames: list[EncodedFrame] = []
         self.full = False
-        self.reader = TrackReader(read_announcement(sdp.encode()), self._deliver)
+        self.reader = TrackReader(read_announcement(sdp.encode()), RecorderClock(), self._deliver)
 
     def _deliver(self, frame: EncodedFrame) -> bool:
         if not self.full:
