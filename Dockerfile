@@ -26,7 +26,7 @@ ENV PATH=/opt/opencapture/bin:$PATH \
 
 USER 10001
 WORKDIR /data
-EXPOSE 8080
+EXPOSE 8080 8554
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
     CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f'http://127.0.0.1:{os.environ[\"CAPTURE_PORT\"]}/healthz', timeout=3)"]
 ENTRYPOINT ["capture"]

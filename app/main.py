@@ -31,8 +31,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 app.state.hub = await stack.enter_async_context(open_hub(context))
             if "ingest" in settings.doors:
                 from app.ingest.live import open_live
+                from app.ingest.rtsp.server import open_rtsps
 
                 app.state.live = await stack.enter_async_context(open_live(context))
+                await stack.enter_async_context(open_rtsps(context, app.state.live))
             yield
 
     app = FastAPI(

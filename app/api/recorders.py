@@ -6,10 +6,11 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.api.shapes import publishing_shape
+from app.api.shapes import polled_status, publishing_shape
 from app.base.errors import InvalidRequest, NotFound
 from app.base.redis import CONTROL_CHANNEL, publish
 from app.domain.accounts.credentials import Caller
+from app.domain.nodes.service import find_live_node
 from app.domain.sessions import service as sessions
 from app.domain.sessions.channels import ChosenChannel, RequestedChannel, choose_channels
 from app.domain.sessions.models import CaptureSession, Channel
@@ -60,14 +61,18 @@ async def start(wanted: Start, caller: AnyCaller, session: Session) -> Json:
             callback_url=wanted.callback_url,
         )
         streams = await open_streams(session, capture, channels)
-    return success(publishing_shape(capture, channels, streams))
+    return success(publishing_shape(capture, channels, streams, await find_live_node(session)))
 
 
 @router.get("/{session_id}")
 async def status(session_id: str, caller: AnyCaller, session: Session) -> Json:
+    """What a recorder polls until it may send: where, and whether it is time."""
     capture = await _owned(session, caller, session_id)
     channels = await sessions.list_channels(session, capture.id)
-    return success(publishing_shape(capture, channels, await list_session_streams(session, capture.id)))
+    streams = await list_session_streams(session, capture.id)
+    node = await find_live_node(session)
+    shape = publishing_shape(capture, channels, streams, node)
+    return success(shape | {"status": polled_status(capture, node)})
 
 
 @router.post("/{session_id}/stop")

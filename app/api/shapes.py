@@ -8,8 +8,11 @@ from app.base.settings import get_settings
 from app.domain.assets.links import asset_links
 from app.domain.assets.models import Asset
 from app.domain.collections.models import Collection
+from app.domain.nodes.models import IngestNode
 from app.domain.sessions.models import CaptureSession, Channel
+from app.domain.sessions.states import Status
 from app.domain.streams.models import Stream
+from app.wire.publish_paths import publish_path
 
 Json = dict[str, Any]
 
@@ -95,14 +98,31 @@ def stream_shape(stream: Stream) -> Json:
     }
 
 
-def publishing_shape(capture: CaptureSession, channels: Sequence[Channel], streams: Sequence[Stream]) -> Json:
+def polled_status(capture: CaptureSession, node: IngestNode | None) -> str:
+    """The status that a recorder polls: `active` is what the vendor's waits for before it sends anything
+    (recorder.md §1), so a session that waits for media is that to it, once there is a port to send to."""
+    if capture.status == Status.STARTING and node is not None:
+        return Status.ACTIVE.value
+    return capture.status.value
+
+
+def publishing_shape(
+    capture: CaptureSession, channels: Sequence[Channel], streams: Sequence[Stream], node: IngestNode | None
+) -> Json:
     """What a recorder reads from start and status: its own channel ids, and where each is published.
 
-    The vendor's recorder wants all four strings of a channel (recorder.md §1); RTSPS is not served, and
-    an empty `rtsp_url` makes it open nothing.
+    The vendor's recorder wants all four strings of a channel (recorder.md §1); without a `node` that takes
+    RTSPS, an empty `rtsp_url` makes it open nothing.
     """
     by_channel = {stream.channel_id: stream for stream in streams}
-    base_url = get_settings().base_url
+    settings = get_settings()
+    base_url = settings.base_url
+
+    def rtsp_url(stream: Stream) -> str:
+        if node is None:
+            return ""
+        return f"rtsps://{node.rtsps_host}:{node.rtsps_port}/{publish_path(settings, stream.id)}"
+
     return {
         "session_id": capture.id,
         "streaming_session_id": capture.id,
@@ -114,13 +134,14 @@ def publishing_shape(capture: CaptureSession, channels: Sequence[Channel], strea
                 "channel_name": channel.name,
                 "stream_id": by_channel[channel.id].id,
                 "whip_url": f"{base_url}/whip/{by_channel[channel.id].id}",
-                "rtsp_url": "",
+                "rtsp_url": rtsp_url(by_channel[channel.id]),
                 "type": channel.media_type,
                 "store": channel.store,
                 "is_primary": channel.is_primary,
             }
             for channel in channels
         ],
+        **({"ssl_certificate_hash": node.rtsps_pin} if node else {}),
     }
 
 

@@ -46,6 +46,8 @@ class Settings(BaseSettings):
     resume_seconds: float = 600.0
     stop_timeout_seconds: float = 10.0
     media_silence_seconds: float = 10.0  # a publisher that sends nothing for so long is gone
+    rtsps_port: int = Field(8554, ge=0, le=65535)  # the vendor's recorder publishes there; 0: nobody does
+    rtsps_host: str | None = None  # what it is told to connect to; unset: the public URL's host
     ice_addresses: Annotated[tuple[str, ...], NoDecode] = ()  # empty: this host's own, and loopback
     display_alias_rows: bool = True  # contract C1
 

@@ -7,7 +7,7 @@ from app.media.frames import Codec, EncodedFrame
 
 
 class Source(Protocol):
-    """One publisher's one track. Implementers: `whip.peer.WhipPeer`."""
+    """One publisher's one track. Implementers: `whip.peer.WhipPeer`, `rtsp.publisher.RtspPublisher`."""
 
     @property
     def codec(self) -> Codec:

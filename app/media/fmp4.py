@@ -8,8 +8,9 @@ from typing import Literal
 import av
 
 from app.base.errors import InvalidRequest, Unprocessable
+from app.media.aac import read_aac_format
 from app.media.frames import Codec, EncodedFrame
-from app.media.templates import OPUS_HEAD, opus_template, video_template
+from app.media.templates import audio_template, video_template
 
 Container = Literal["mp4", "webm"]
 
@@ -20,7 +21,7 @@ _MP4_OPTIONS = {
     "movflags": "empty_moov+delay_moov+default_base_moof+frag_discont+skip_trailer",
     "frag_duration": "1000000",
 }
-_LONE_FRAME_US = {Codec.H264: 66_667, Codec.VP8: 66_667, Codec.OPUS: 20_000}
+_LONE_FRAME_US = {Codec.H264: 66_667, Codec.VP8: 66_667, Codec.OPUS: 20_000, Codec.AAC: 21_333}
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,16 +133,18 @@ class SegmentMuxer:
         )
 
     def _open(self, frame: EncodedFrame) -> None:
+        template: av.VideoStream | av.AudioStream
+        kept_aside = b""
         if self._codec.is_video:
-            template: av.VideoStream | av.AudioStream = self._described(frame)
+            template = self._described(frame)
         else:
-            template = opus_template()
+            template, kept_aside = audio_template(self._codec, frame.description)
         options = _MP4_OPTIONS if self.container == "mp4" else {}
         self._output = av.open(self._file, "w", format=self.container, options=options)
         self._stream = self._output.add_stream_from_template(template)
         self._stream.time_base = Fraction(1, self._codec.clock_rate_hz)
-        if not self._codec.is_video:
-            self._stream.codec_context.extradata = OPUS_HEAD
+        if kept_aside:
+            self._stream.codec_context.extradata = kept_aside
 
     def _described(self, frame: EncodedFrame) -> av.VideoStream:
         try:
@@ -169,9 +172,11 @@ class SegmentMuxer:
         return round((at_us - self._zero_us) * self._codec.clock_rate_hz / 1_000_000)
 
     def _last_duration_us(self, frame: EncodedFrame) -> int:
-        """A picture is taken to last as long as the one before, an Opus packet as long as its header says."""
+        """A picture is taken to last as long as the one before, sound as long as its packet says."""
         if self._codec is Codec.OPUS:
             return opus_duration_us(frame.data)
+        if self._codec is Codec.AAC:
+            return read_aac_format(frame.description).unit_us
         return min(self._last_gap_us, 1_000_000)
 
 

@@ -8,24 +8,27 @@ class Codec(StrEnum):
     H264 = "h264"
     VP8 = "vp8"
     OPUS = "opus"
+    AAC = "aac"
 
     @property
     def is_video(self) -> bool:
-        return self is not Codec.OPUS
+        return self in (Codec.H264, Codec.VP8)
 
     @property
     def clock_rate_hz(self) -> int:
-        """Media time units per second (RTP clock of RFC 6184, 7741 and 7587)."""
+        """Media time units per second: the RTP clock of RFC 6184, 7741 and 7587, and 48 kHz for any AAC."""
         return 90_000 if self.is_video else 48_000
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedFrame:
-    """One access unit: H.264 in Annex B, one VP8 frame, or one Opus packet.
+    """One access unit: H.264 in Annex B, one VP8 frame, one Opus packet, or one raw AAC access unit.
 
     `timestamp` is media time in the codec's clock rate, extended so that it never wraps within one
     publisher. `captured_at_us` is the wall clock (Unix microseconds) of capture as the sender's reports
     give it, or of arrival where it sends none. `after_gap` says that frames before this one were lost.
+    `description` is what the data does not say itself: AAC's AudioSpecificConfig, the same for all frames of
+    a track (ISO/IEC 14496-3 clause 1.6.2.1).
     """
 
     codec: Codec
@@ -34,3 +37,4 @@ class EncodedFrame:
     captured_at_us: int
     is_keyframe: bool
     after_gap: bool = False
+    description: bytes = b""

@@ -1,4 +1,4 @@
-"""Speech as samples: from Opus packets and media files, cut at pauses, and packed for storage."""
+"""Speech as samples: from packets and media files, cut at pauses, and packed for storage."""
 
 import io
 from collections.abc import Iterator
@@ -8,21 +8,22 @@ import av
 import numpy as np
 
 from app.base.errors import Unprocessable
-from app.media.opus import OpusDecoder
+from app.media.hearing import SpeechDecoder, open_speech_decoder
 from app.media.samples import NO_SAMPLES, SAMPLE_RATE_HZ, Samples
 from app.media.speech import SpeechDetector
 from app.media.utterances import Utterance, UtteranceCutter
 
 __all__ = [
     "SAMPLE_RATE_HZ",
-    "OpusDecoder",
     "Samples",
+    "SpeechDecoder",
     "SpeechDetector",
     "Utterance",
     "UtteranceCutter",
     "decode_audio_file",
     "decode_speech",
     "encode_speech",
+    "open_speech_decoder",
 ]
 
 _JITTER_SAMPLES = SAMPLE_RATE_HZ // 20

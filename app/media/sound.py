@@ -1,4 +1,4 @@
-"""Recorded Opus tracks as sound on a common sample clock, mixed in blocks of bounded size."""
+"""Recorded audio tracks as sound on a common sample clock, mixed in blocks of bounded size."""
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -6,13 +6,11 @@ from fractions import Fraction
 import av
 import av.filter
 import numpy as np
-from numpy.typing import NDArray
 
+from app.media.blocks import CHANNELS, NOTHING, RATE_HZ, Block, open_block_decoder
 from app.media.recorded import RecordedTrack, TrackReader
 
-RATE_HZ = 48_000
-CHANNELS = 2
-Block = NDArray[np.float32]  # samples by channels
+__all__ = ["CHANNELS", "RATE_HZ", "Block", "PlacedTrack", "Sound", "mixed"]
 
 # Sound may be this far from its wall clock before it is moved at once: 40 ms is where a listener starts to
 # see lips and sound apart. Anything less is drift between the sender's sample clock and the wall clock, or
@@ -22,8 +20,6 @@ _DRIFT_BEGINS, _DRIFT_ENDS = RATE_HZ * 5 // 1000, RATE_HZ // 1000
 _SMOOTHING = 0.05  # over about 20 packets, 0.4 s
 _STRETCH = 0.005  # at most 0.5 % faster or slower: 5 ms in a second, and a pitch no one hears
 
-
-_NOTHING: Block = np.empty((0, CHANNELS), np.float32)
 _TIME_BASE = Fraction(1, RATE_HZ)
 
 
@@ -35,7 +31,7 @@ class Sound:
 
     def __init__(self, blocks: Iterator[tuple[int, Block]], *, begins: int = 0) -> None:
         self._blocks = blocks
-        self._next: tuple[int, Block] | None = (begins, _NOTHING)
+        self._next: tuple[int, Block] | None = (begins, NOTHING)
 
     def add_to(self, mix: Block, start: int) -> None:
         """Add the samples `start` to `start + len(mix)` to `mix`. Calls must go forward in time."""
@@ -54,12 +50,16 @@ class Sound:
 
 
 class PlacedTrack:
-    """A recorded Opus track, each packet's samples where its wall clock puts them."""
+    """A recorded audio track, each packet's samples where its wall clock puts them."""
 
     def __init__(self, track: RecordedTrack, zero_us: int) -> None:
         self._reader = TrackReader(track)
+        self._decoder = open_block_decoder(track.codec)
         self._zero_us = zero_us
-        self.damaged_packets = 0
+
+    @property
+    def damaged_packets(self) -> int:
+        return self._decoder.damaged_packets
 
     @property
     def skipped_segments(self) -> int:
@@ -67,15 +67,11 @@ class PlacedTrack:
 
     def blocks(self) -> Iterator[tuple[int, Block]]:
         """Yield the samples as `Sound` takes them: from sample zero on, gaps left out, overlaps cut off."""
-        decoder = av.CodecContext.create("libopus", "r")
-        assert isinstance(decoder, av.AudioCodecContext)
-        decoder.sample_rate = RATE_HZ
-        decoder.layout = "stereo"
         position: int | None = None
         drift = 0.0
         correcting = False
         for packet in self._reader.packets():
-            samples = self._decode(decoder, packet.data)
+            samples = self._decoder.decode(packet)
             target = round((packet.at_us - self._zero_us) * RATE_HZ / 1_000_000)
             if position is None or target - position > _JUMP:
                 position, drift, correcting = target, 0.0, False
@@ -95,15 +91,6 @@ class PlacedTrack:
             if len(samples):
                 yield position, samples
                 position += len(samples)
-
-    def _decode(self, decoder: av.AudioCodecContext, data: bytes) -> Block:
-        try:
-            frames = decoder.decode(av.Packet(data))
-        except av.FFmpegError:
-            self.damaged_packets += 1
-            return _NOTHING
-        parts = [np.asarray(frame.to_ndarray(), np.float32).reshape(-1, CHANNELS) for frame in frames]
-        return np.concatenate(parts) / np.float32(32_768) if parts else _NOTHING
 
 
 def mixed(sounds: Sequence[Sound], until: int, *, block: int = RATE_HZ) -> Iterator[av.AudioFrame]:

@@ -6,12 +6,13 @@ PyAV takes a description only from another stream, so each is read once from a o
 import io
 import struct
 from collections import OrderedDict
-from functools import cache
+from functools import cache, lru_cache
 from threading import Lock
 
 import av
 
 from app.base.errors import Unprocessable
+from app.media.aac import SAMPLES_PER_UNIT, read_aac_format
 from app.media.annexb import parameter_sets
 from app.media.frames import Codec, EncodedFrame
 
@@ -53,14 +54,40 @@ def video_template(frame: EncodedFrame) -> av.VideoStream:
     return stream
 
 
+def audio_template(codec: Codec, description: bytes) -> tuple[av.AudioStream, bytes]:
+    """The description of a track's stream, and what the container keeps of it beside the packets.
+
+    Raises `Unprocessable` for AAC whose `description` is not one that is taken.
+    """
+    if codec is Codec.OPUS:
+        return _opus_template(), OPUS_HEAD
+    read_aac_format(description)
+    return _aac_template(description), description
+
+
 @cache
-def opus_template() -> av.AudioStream:
-    """The description of any WebRTC Opus stream: 48 kHz, two channels (RFC 7587 clause 7)."""
+def _opus_template() -> av.AudioStream:
+    """Any WebRTC Opus stream: 48 kHz, two channels (RFC 7587 clause 7)."""
+    return _silent_stream("ogg", "libopus", 48_000, "stereo", "flt", 960)
+
+
+@lru_cache(maxsize=32)
+def _aac_template(description: bytes) -> av.AudioStream:
+    found = read_aac_format(description)
+    layout = "mono" if found.channels == 1 else "stereo"
+    # ADTS, since an MP4 would also tell the encoder's delay, which is not that of the publisher's.
+    return _silent_stream("adts", "aac", found.rate_hz, layout, "fltp", SAMPLES_PER_UNIT)
+
+
+def _silent_stream(
+    container_format: str, encoder: str, rate_hz: int, layout: str, sample_format: str, samples: int
+) -> av.AudioStream:
     file = io.BytesIO()
-    with av.open(file, "w", format="ogg") as container:
-        stream = container.add_stream("libopus", rate=48_000, layout="stereo")
-        silence = av.AudioFrame(format="flt", layout="stereo", samples=960)
-        silence.sample_rate, silence.pts = 48_000, 0
+    with av.open(file, "w", format=container_format) as container:
+        stream = container.add_stream(encoder, rate=rate_hz, layout=layout)
+        assert isinstance(stream, av.AudioStream)
+        silence = av.AudioFrame(format=sample_format, layout=layout, samples=samples)
+        silence.sample_rate, silence.pts = rate_hz, 0
         for plane in silence.planes:
             plane.update(bytes(plane.buffer_size))
         container.mux(stream.encode(silence))

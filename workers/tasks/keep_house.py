@@ -5,6 +5,7 @@ import logging
 from app.base.errors import IllegalMove
 from app.base.settings import Settings
 from app.domain.exports.service import request_missed_exports
+from app.domain.nodes.service import forget_silent_nodes
 from app.domain.operations.service import ring_abandoned
 from app.domain.sessions import service as sessions
 from app.domain.sessions.states import Status
@@ -24,6 +25,7 @@ async def keep_house(context: Context, _: str) -> None:
     settings = context.settings
     async with context.db.transaction() as session:
         await streams.lose_silent_publishers(session, PUBLISHER_SILENCE_SECONDS)
+        await forget_silent_nodes(session)
     await _end_sessions(context, settings)
     async with context.db.transaction() as session:
         await request_missed_exports(session)

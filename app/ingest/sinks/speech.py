@@ -1,4 +1,4 @@
-"""Listens to one stream while somebody asks for its words: utterances out of Opus, a job for each."""
+"""Listens to one stream while somebody asks for its words: utterances out of its sound, a job for each."""
 
 import asyncio
 import logging
@@ -7,7 +7,7 @@ from app.base.ids import new_id
 from app.domain.transcripts.service import add_speech
 from app.ingest.batches import FrameBatches
 from app.media.frames import EncodedFrame
-from app.media.pcm import OpusDecoder, Utterance, UtteranceCutter, encode_speech
+from app.media.pcm import SpeechDecoder, Utterance, UtteranceCutter, encode_speech, open_speech_decoder
 from app.process import Context
 from app.storage.contract import StorageUnavailable
 from app.storage.keys import speech_key
@@ -29,7 +29,7 @@ class SpeechListener:
         self._account_id = account_id
         self._stream_id = stream_id
         self._batches = FrameBatches(f"speech of {stream_id}", limit=QUEUE_FRAMES)
-        self._decoder = OpusDecoder()
+        self._decoder: SpeechDecoder | None = None
         self._cutter = UtteranceCutter()
         self._task = asyncio.create_task(self._run())
 
@@ -53,10 +53,11 @@ class SpeechListener:
     def _listen(self, batch: list[EncodedFrame]) -> list[Utterance]:
         if not batch:
             return self._cutter.flush()
+        decoder = self._decoder = self._decoder or open_speech_decoder(batch[0])
         return [
             utterance
             for frame in batch
-            for utterance in self._cutter.feed(self._decoder.decode(frame.data), frame.captured_at_us)
+            for utterance in self._cutter.feed(decoder.decode(frame.data), frame.captured_at_us)
         ]
 
     async def _pass_on(self, utterance: Utterance) -> None:

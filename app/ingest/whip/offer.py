@@ -98,7 +98,7 @@ def read_offer(offer_sdp: str, kind: Kind) -> AcceptedOffer:
         feedback=tuple(
             f"{fb.type} {fb.parameter}" if fb.parameter else fb.type for fb in chosen.rtcpFeedback
         ),
-        parameter_sets=_parameter_sets(chosen),
+        parameter_sets=sprop_parameter_sets(chosen),
         ice=ice,
         candidates=tuple(filter(_is_reachable, media.ice_candidates))[:MAX_CANDIDATES],
         fingerprints=tuple(dtls.fingerprints),
@@ -188,7 +188,7 @@ def _primary_ssrc(media: MediaDescription) -> int | None:
     return media.ssrc[0].ssrc if media.ssrc else None
 
 
-def _parameter_sets(codec: RTCRtpCodecParameters) -> tuple[bytes, ...]:
+def sprop_parameter_sets(codec: RTCRtpCodecParameters) -> tuple[bytes, ...]:
     """The SPS and PPS in `sprop-parameter-sets` (RFC 6184 section 8.1), or none where it is unreadable."""
     text = codec.parameters.get("sprop-parameter-sets")
     if not isinstance(text, str):

@@ -22,6 +22,24 @@ _SMOOTHING = 8  # reports; one comes every 1 to 5 s
 _ARRIVAL_WINDOW_US = 10_000_000
 
 
+class SkewCorrection:
+    """What to add to one sender's clock: nothing while it is plausible, else the smallest skew seen."""
+
+    def __init__(self) -> None:
+        self.sender_skew_us: int | None = None  # our clock minus the sender's, from the newest time
+        self._correction_us: float | None = None
+
+    def on_time(self, sender_us: int, arrived_us: int) -> float:
+        """Take a time that the sender read off its clock; return what to add to such times now, in µs."""
+        self.sender_skew_us = skew = arrived_us - sender_us
+        if abs(skew) <= PLAUSIBLE_SKEW_US:
+            return 0.0
+        known = self._correction_us
+        if known is None or skew < known or skew > known + _STEP_US:
+            self._correction_us = known = float(skew)
+        return known
+
+
 class WallClock:
     """`captured_at = timestamp / rate + offset`; this owns the offset.
 
@@ -34,10 +52,14 @@ class WallClock:
         self._target_us = 0.0
         self._mapped_timestamp = 0
         self._has_reports = False
-        self._skew_correction_us: float | None = None
+        self._skew = SkewCorrection()
         self._quickest_us: float | None = None
         self._window_started_us = 0
-        self.sender_skew_us: int | None = None  # our clock minus the sender's, from the newest report
+
+    @property
+    def sender_skew_us(self) -> int | None:
+        """Our clock minus the sender's, from the newest report; None while there is none."""
+        return self._skew.sender_skew_us
 
     @property
     def is_anchored(self) -> bool:
@@ -46,15 +68,7 @@ class WallClock:
 
     def on_report(self, timestamp: int, sender_us: int, arrived_us: int) -> None:
         """Take a sender report: by the sender's clock, `timestamp` is `sender_us`."""
-        skew = arrived_us - sender_us
-        self.sender_skew_us = skew
-        correction = 0.0
-        if abs(skew) > PLAUSIBLE_SKEW_US:
-            known = self._skew_correction_us
-            if known is None or skew < known or skew > known + _STEP_US:
-                self._skew_correction_us = known = float(skew)
-            correction = known
-        offset = sender_us + correction - timestamp * self._us_per_tick
+        offset = sender_us + self._skew.on_time(sender_us, arrived_us) - timestamp * self._us_per_tick
         if self._offset_us is None or abs(offset - self._offset_us) > _STEP_US:
             self._offset_us = self._target_us = offset
         elif not self._has_reports:

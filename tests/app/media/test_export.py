@@ -13,6 +13,7 @@ from app.media.hls import index_fragments
 from tests.fixtures.media import (
     OPUS_RATE_HZ,
     START_US,
+    aac_units,
     beep_seconds,
     beeps,
     flash_seconds,
@@ -105,6 +106,14 @@ def test_a_drifting_sample_clock_is_followed(clock_ppm: float, tmp_path: Path) -
     # The 5 ms at which correction begins, and the blurred edge.
     assert sounds == pytest.approx(list(range(len(sounds))), abs=0.005 + EDGE_SECONDS)
     assert len(sounds) >= 60
+
+
+@pytest.mark.parametrize(("rate_hz", "channels"), [(48_000, 2), (44_100, 1)])
+def test_aac_lies_where_its_clock_says(tmp_path: Path, rate_hz: int, channels: int) -> None:
+    frames = aac_units(beeps(6.0, rate_hz=rate_hz), rate_hz=rate_hz, channels=channels)
+    made = export_recording(None, [record(frames, tmp_path, "mic")], tmp_path / "out.m4a", zero_us=START_US)
+    assert (made.skipped_segments, made.damaged_packets) == (0, 0)
+    assert beep_seconds(made.path) == pytest.approx([0, 1, 2, 3, 4, 5], abs=0.005 + EDGE_SECONDS)
 
 
 def test_gaps_are_silence_and_overlaps_are_heard_once(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 from itertools import pairwise
 
 import av
@@ -8,9 +9,23 @@ from app.base.errors import InvalidRequest, Unprocessable
 from app.media.annexb import PPS, SPS, length_prefixed_units, nal_type, nal_units
 from app.media.fmp4 import Segment, SegmentMuxer, opus_duration_us
 from app.media.frames import Codec, EncodedFrame
-from tests.fixtures.media import START_US, beeps, h264_frames, opus_packets, tone, video_frames, vp8_frames
+from tests.fixtures.media import (
+    START_US,
+    aac_units,
+    beeps,
+    h264_frames,
+    opus_packets,
+    tone,
+    video_frames,
+    vp8_frames,
+)
 
-TICK_US = {Codec.H264: 12, Codec.VP8: 1001, Codec.OPUS: 21}  # one step of the container's clock
+TICK_US = {
+    Codec.H264: 12,
+    Codec.VP8: 1001,
+    Codec.OPUS: 21,
+    Codec.AAC: 21,
+}  # one step of the container's clock
 
 
 def mux(frames: list[EncodedFrame]) -> Segment:
@@ -54,18 +69,21 @@ def test_h264_stays_the_bytes_that_came() -> None:
         assert length_prefixed_units(packet) == nal_units(frame.data)
 
 
+def sounds(codec: Codec) -> list[EncodedFrame]:
+    return (opus_packets if codec is Codec.OPUS else aac_units)(tone(1.0))
+
+
 @pytest.mark.parametrize("codec", list(Codec))
 def test_times_follow_the_wall_clock(codec: Codec) -> None:
     times = [0.0, 0.066, 0.5, 0.51, 2.75, 2.8]  # a screen changes when it likes; a microphone may pause (DTX)
-    if codec is Codec.OPUS:
-        packets = opus_packets(tone(1.0))
-        frames = [
-            EncodedFrame(codec, packet.data, packet.timestamp, START_US + round(at * 1e6), True)
-            for packet, at in zip(packets, times, strict=False)
-        ]
-    else:
+    if codec.is_video:
         make = h264_frames if codec is Codec.H264 else vp8_frames
         frames = make(times_seconds=times)
+    else:
+        frames = [
+            replace(packet, captured_at_us=START_US + round(at * 1e6))
+            for packet, at in zip(sounds(codec), times, strict=False)
+        ]
     got = times_us(mux(frames))
     assert got == pytest.approx([round(at * 1e6) for at in times], abs=TICK_US[codec])
 
@@ -83,7 +101,7 @@ def test_times_stay_strictly_monotonic_when_the_wall_clock_does_not() -> None:
 
 @pytest.mark.parametrize("codec", list(Codec))
 def test_times_count_from_a_common_zero(codec: Codec) -> None:
-    frames = opus_packets(tone(1.0)) if codec is Codec.OPUS else video_frames(codec, seconds=1.0)
+    frames = video_frames(codec, seconds=1.0) if codec.is_video else sounds(codec)
     muxer = SegmentMuxer(codec, zero_us=START_US - 3600_000_000)
     for frame in frames:
         muxer.add(frame)
@@ -91,7 +109,7 @@ def test_times_count_from_a_common_zero(codec: Codec) -> None:
     wanted = [3600_000_000 + frame.captured_at_us - START_US for frame in frames]
     assert times_us(segment) == pytest.approx(wanted, abs=TICK_US[codec])
     assert segment.started_at_us == frames[0].captured_at_us
-    assert segment.duration_us == pytest.approx(1_000_000, abs=20_001)  # Opus has one packet more
+    assert segment.duration_us == pytest.approx(1_000_000, abs=45_001)  # sound has a packet or two more
 
 
 def test_opus_segment_decodes_from_its_first_sample() -> None:
@@ -103,6 +121,28 @@ def test_opus_segment_decodes_from_its_first_sample() -> None:
     assert segment.duration_us == pytest.approx(segment.frame_count * 20_000, abs=1)
     assert segment.width is None
     assert segment.height is None
+
+
+@pytest.mark.parametrize(("rate_hz", "channels"), [(48_000, 2), (44_100, 1), (16_000, 1)])
+def test_aac_segment_stays_the_bytes_that_came_and_describes_itself(rate_hz: int, channels: int) -> None:
+    frames = aac_units(tone(1.0, rate_hz=rate_hz), rate_hz=rate_hz, channels=channels)
+    segment = mux(frames)
+    with av.open(io.BytesIO(segment.data)) as container:
+        stream = container.streams.audio[0]
+        assert stream.codec_context.extradata == frames[0].description
+        assert (stream.codec_context.sample_rate, stream.codec_context.channels) == (rate_hz, channels)
+        assert [bytes(packet) for packet in container.demux(stream) if packet.size] == [
+            f.data for f in frames
+        ]
+    assert decoded(segment) == segment.frame_count
+    assert segment.duration_us == pytest.approx(len(frames) * 1024e6 / rate_hz, abs=len(frames))
+
+
+@pytest.mark.parametrize("description", [b"", b"\x11", b"\x29\x90", b"\x17\x80", b"\x11\xb0", b"\x11\x94"])
+def test_aac_that_is_not_described_or_not_low_complexity_is_refused(description: bytes) -> None:
+    muxer = SegmentMuxer(Codec.AAC)
+    with pytest.raises(Unprocessable):
+        muxer.add(replace(aac_units(tone(0.1))[0], description=description))
 
 
 def test_a_segment_begun_without_a_key_frame_is_described_by_the_one_before() -> None:

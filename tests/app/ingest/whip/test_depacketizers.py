@@ -167,7 +167,7 @@ def test_opus_payloads_are_frames() -> None:
     assert depacketizer.finish() is None
 
 
-@pytest.mark.parametrize("codec", list(Codec))
+@pytest.mark.parametrize("codec", [Codec.H264, Codec.VP8, Codec.OPUS])
 @given(frames=st.lists(st.lists(st.binary(max_size=40), max_size=6), max_size=6))
 def test_any_bytes_give_a_frame_or_malformed_payload(codec: Codec, frames: list[list[bytes]]) -> None:
     depacketizer = make_depacketizer(codec)

@@ -123,7 +123,7 @@ def test_frames_arrive_complete_and_decode() -> None:
             assert sum(len(samples) for _, samples in decode_audio(frames)) >= 29 * 960
         assert peer.stats.lost == peer.stats.dropped_frames == 0
 
-    run(lambda: asyncio.gather(*map(scenario, Codec)))
+    run(lambda: asyncio.gather(*map(scenario, (Codec.H264, Codec.VP8, Codec.OPUS))))
 
 
 def test_sound_and_picture_of_two_connections_started_700_ms_apart_agree() -> None:
