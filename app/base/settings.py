@@ -45,6 +45,7 @@ class Settings(BaseSettings):
     start_timeout_seconds: float = 120.0  # the vendor's recorder polls for 200 s; ours connects within 3
     resume_seconds: float = 600.0
     stop_timeout_seconds: float = 10.0
+    disk_reserve_bytes: int = Field(64 * 1024 * 1024, ge=0)  # recording leaves so much free for the database
     media_silence_seconds: float = 10.0  # a publisher that sends nothing for so long is gone
     ice_addresses: Annotated[tuple[str, ...], NoDecode] = ()  # empty: this host's own, and loopback
     display_alias_rows: bool = True  # contract C1

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from redis.exceptions import RedisError
-from sqlalchemy.exc import SQLAlchemyError
 
+from app.base.db import DATABASE_AWAY
 from app.base.ids import new_id
 from app.base.redis import CONTROL_CHANNEL, subscribe
 from app.domain.streams.service import (
@@ -19,6 +19,7 @@ from app.domain.streams.service import (
 from app.domain.transcripts.service import running_on
 from app.ingest.contract import Source
 from app.ingest.pipeline import Pipeline, PublishedStream
+from app.ingest.spool.uploads import Uploads, open_uploads
 from app.process import Context
 
 logger = logging.getLogger(__name__)
@@ -30,8 +31,9 @@ DETACH_ATTEMPTS = 5
 class Live:
     """Holds one pipeline for each stream that publishes to this process, `publisher_id`."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, uploads: Uploads) -> None:
         self.publisher_id = new_id("ing")
+        self.uploads = uploads
         self._context = context
         self._pipelines: dict[str, Pipeline] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -39,7 +41,7 @@ class Live:
 
     def carry(self, source: Source, stream: PublishedStream) -> None:
         """Take over an attached publisher's source until it ends or its session stops."""
-        pipeline = Pipeline(self._context, source, stream)
+        pipeline = Pipeline(self._context, self.uploads, source, stream)
         self._pipelines[stream.stream_id] = pipeline
         task = asyncio.create_task(self._run(pipeline))
         self._tasks.add(task)
@@ -81,6 +83,10 @@ class Live:
         except Exception:
             logger.exception("the pipeline of %s broke", pipeline.stream.stream_id)
         self._pipelines.pop(pipeline.stream.stream_id, None)
+        await self._detach(pipeline)
+        self.uploads.settle(pipeline.stream.stream_id)
+
+    async def _detach(self, pipeline: Pipeline) -> None:
         for attempt in range(DETACH_ATTEMPTS):
             try:
                 async with self._context.db.transaction() as session:
@@ -88,7 +94,7 @@ class Live:
                         session, pipeline.stream.stream_id, self.publisher_id, ended=pipeline.said_goodbye
                     )
                 return
-            except (SQLAlchemyError, OSError) as error:
+            except DATABASE_AWAY as error:
                 logger.warning("%s not detached yet: %s", pipeline.stream.stream_id, type(error).__name__)
                 await asyncio.sleep(0.2 * 2**attempt)
         logger.error("%s was not detached: housekeeping will", pipeline.stream.stream_id)
@@ -106,7 +112,7 @@ class Live:
                 if now - self._last_heartbeat >= HEARTBEAT_SECONDS:
                     await publishers_alive(session, self.publisher_id, stream_ids)
                     self._last_heartbeat = now
-        except (SQLAlchemyError, OSError) as error:
+        except DATABASE_AWAY as error:
             logger.warning("the database is away, capture goes on: %s", type(error).__name__)
             return
         for stream_id in stream_ids:
@@ -122,11 +128,12 @@ class Live:
 @asynccontextmanager
 async def open_live(context: Context) -> AsyncIterator[Live]:
     """Hold this process's live streams for the length of the block."""
-    live = Live(context)
-    follower = asyncio.create_task(live.follow())
-    try:
-        yield live
-    finally:
-        await live.close()
-        follower.cancel()
-        await asyncio.wait({follower})
+    async with open_uploads(context) as uploads:
+        live = Live(context, uploads)
+        follower = asyncio.create_task(live.follow())
+        try:
+            yield live
+        finally:
+            await live.close()
+            follower.cancel()
+            await asyncio.wait({follower})
