@@ -25,7 +25,8 @@ class Settings(BaseSettings):
 
     # Where things live. A database or Redis URL that is given means: nothing of that kind is embedded.
     data_dir: Path = Path("data")
-    storage_url: str | None = None
+    storage_url: str | None = None  # file:///folder or s3://bucket/prefix?endpoint=…&region=…
+    storage_timeout_seconds: float = Field(30.0, gt=0)  # of one request to S3
     # Either URL may hold a password, so neither is shown.
     database_url: str | None = Field(
         None,
@@ -39,6 +40,17 @@ class Settings(BaseSettings):
     # Secrets: made and kept in the data folder (0600) where not given
     api_key: SecretStr | None = None
     secret_key: SecretStr | None = None
+
+    # S3, by the names that every tool of its kind reads; without keys the machine's own role is taken
+    aws_access_key_id: str | None = Field(None, validation_alias="AWS_ACCESS_KEY_ID")
+    aws_secret_access_key: SecretStr | None = Field(None, validation_alias="AWS_SECRET_ACCESS_KEY")
+    aws_session_token: SecretStr | None = Field(None, validation_alias="AWS_SESSION_TOKEN")
+    aws_region: str = Field(
+        "us-east-1", validation_alias=AliasChoices("aws_region", "AWS_REGION", "AWS_DEFAULT_REGION")
+    )
+    aws_endpoint_url: str | None = Field(
+        None, validation_alias=AliasChoices("aws_endpoint_url", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+    )
 
     # Capture
     segment_seconds: float = Field(4.0, gt=0)

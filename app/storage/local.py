@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from app.storage.contract import ObjectExists, ObjectMissing, StorageUnavailable
+from app.storage.keys import key_parts
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -68,10 +69,7 @@ class LocalStorage:
         return await self._in_thread(walk)
 
     def _path(self, key: str) -> Path:
-        parts = key.split("/")
-        if any(part in ("", ".", "..") or part.startswith(".") for part in parts):
-            raise ObjectMissing(f"not a storage key: {key!r}")
-        return self._root.joinpath(*parts)
+        return self._root.joinpath(*key_parts(key))
 
     def _put_file(self, key: str, path: Path) -> None:
         target = self._path(key)
