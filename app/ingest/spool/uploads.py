@@ -128,7 +128,7 @@ class Uploads:
         await asyncio.sleep(pause)
 
     def _note_idle(self) -> None:
-        if not self._waiting and not self._unsettled:
+        if not self._waiting and not self._settle_now.is_set():
             self._idle.set()
 
     async def _deliver(self, manifest: Manifest) -> None:
@@ -156,22 +156,17 @@ class Uploads:
 
     async def _settle(self) -> None:
         while True:
-            if not self._unsettled:
-                self._settle_now.clear()
-                await self._settle_now.wait()
+            with suppress(TimeoutError):
+                limit = SETTLE_SECONDS if self._unsettled else None
+                await asyncio.wait_for(self._settle_now.wait(), limit)
+            self._settle_now.clear()
             for stream_id in list(self._unsettled):
                 try:
                     if await self._is_settled(stream_id):
                         self._unsettled.discard(stream_id)
-                        self._note_idle()
                 except DATABASE_AWAY as error:
                     logger.warning("%s is not settled yet: %s", stream_id, type(error).__name__)
-            self._settle_now.clear()
-            if self._unsettled:
-                try:
-                    await asyncio.wait_for(self._settle_now.wait(), SETTLE_SECONDS)
-                except TimeoutError:
-                    continue
+            self._note_idle()
 
     async def _is_settled(self, stream_id: str) -> bool:
         """Whether nothing is left to do for now: what is still here calls for it again when it is stored."""
