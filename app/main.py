@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict
 
 from fastapi import FastAPI
 
@@ -32,10 +33,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             if "ingest" in settings.doors:
                 from app.ingest.live import open_live
 
-                app.state.live = await stack.enter_async_context(open_live(context))
+                live = app.state.live = await stack.enter_async_context(open_live(context))
+                app.state.details["spool"] = lambda: asdict(live.uploads.backlog)
             yield
 
     app = FastAPI(title="OpenCapture", version="0.1.0", lifespan=lifespan, redirect_slashes=False)
+    app.state.details = {}  # what /readyz tells beside its checks
     app.add_middleware(NormaliseRequests, max_body_bytes=settings.max_body_bytes)
     install_error_envelope(app)
     app.include_router(health.router)

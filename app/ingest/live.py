@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from redis.exceptions import RedisError
 
@@ -13,12 +14,14 @@ from app.base.redis import CONTROL_CHANNEL, subscribe
 from app.domain.streams.service import (
     LIVE_STATUSES,
     detach_publisher,
+    lose_publisher,
     publishers_alive,
     session_statuses,
 )
 from app.domain.transcripts.service import running_on
 from app.ingest.contract import Source
 from app.ingest.pipeline import Pipeline, PublishedStream
+from app.ingest.presence import forget, killed, present
 from app.ingest.spool.uploads import Uploads, open_uploads
 from app.process import Context
 
@@ -128,12 +131,26 @@ class Live:
 @asynccontextmanager
 async def open_live(context: Context) -> AsyncIterator[Live]:
     """Hold this process's live streams for the length of the block."""
+    folder = context.settings.data_dir / "spool"
     async with open_uploads(context) as uploads:
         live = Live(context, uploads)
-        follower = asyncio.create_task(live.follow())
+        with present(folder, live.publisher_id):
+            await _lose_publishers_of_the_killed(context, folder)
+            follower = asyncio.create_task(live.follow())
+            try:
+                yield live
+            finally:
+                await live.close()
+                follower.cancel()
+                await asyncio.wait({follower})
+
+
+async def _lose_publishers_of_the_killed(context: Context, folder: Path) -> None:
+    """Let the publishers of processes that were killed here come back without waiting for housekeeping."""
+    for publisher_id in await asyncio.to_thread(killed, folder):
         try:
-            yield live
-        finally:
-            await live.close()
-            follower.cancel()
-            await asyncio.wait({follower})
+            async with context.db.transaction() as session:
+                await lose_publisher(session, publisher_id)
+            await asyncio.to_thread(forget, folder, publisher_id)
+        except DATABASE_AWAY as error:
+            logger.warning("publishers of %s are not lost yet: %s", publisher_id, type(error).__name__)

@@ -160,6 +160,15 @@ async def stop_undrained(session: AsyncSession, capture: CaptureSession, *, spoo
     await stop_if_drained(session, capture)
 
 
+async def lose_publisher(session: AsyncSession, publisher: str) -> None:
+    """The ingest process `publisher` was killed: whoever sent to it may come back at once."""
+    await session.execute(
+        update(Stream)
+        .where(Stream.publisher == publisher, Stream.publisher_state == PublisherState.LIVE.value)
+        .values(publisher_state=PublisherState.LOST.value, publisher=None, publisher_changed_at=utc_now())
+    )
+
+
 async def lose_silent_publishers(session: AsyncSession, silence_seconds: float) -> int:
     """Mark as lost every publisher whose ingest process has not been heard of; returns how many."""
     lost = await session.execute(
