@@ -11,7 +11,7 @@ from app.storage.s3 import PART_BYTES, READ_BYTES
 from tests.fixtures.faulty_proxy import Fault, FaultyProxy, faulty_proxy
 from tests.fixtures.s3 import S3Server, s3_storage
 
-TIMEOUT_SECONDS = 1.0
+TIMEOUT_SECONDS = 0.5
 
 
 @pytest.fixture
