@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict
 
 from fastapi import FastAPI
 
@@ -33,8 +34,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 from app.ingest.live import open_live
                 from app.ingest.rtsp.server import open_rtsps
 
-                app.state.live = await stack.enter_async_context(open_live(context))
-                await stack.enter_async_context(open_rtsps(context, app.state.live))
+                live = app.state.live = await stack.enter_async_context(open_live(context))
+                app.state.details["spool"] = lambda: asdict(live.uploads.backlog)
+                await stack.enter_async_context(open_rtsps(context, live))
             yield
 
     app = FastAPI(
@@ -46,6 +48,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
+    app.state.details = {}  # what /readyz tells beside its checks
     app.add_middleware(NormaliseRequests, max_body_bytes=settings.max_body_bytes)
     install_error_envelope(app)
     app.include_router(health.router)

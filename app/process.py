@@ -35,5 +35,5 @@ def open_context(settings: Settings) -> Context:
         settings,
         Database(settings.database_url),
         connect_redis(settings.redis_url),
-        open_storage(settings.effective_storage_url),
+        open_storage(settings.effective_storage_url, settings),
     )

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from redis.exceptions import RedisError
 from sqlalchemy import text
@@ -25,12 +25,17 @@ async def alive() -> Json:
 
 
 @router.get("/readyz")
-async def ready(context: AppContext) -> JSONResponse:
-    """200 when the database, the broker and a worker answer, else 503 with what does not."""
+async def ready(request: Request, context: AppContext) -> JSONResponse:
+    """200 when the database, the broker and a worker answer, else 503 with what does not.
+
+    Where media is recorded it also says how much of it waits for storage, which is no reason to send
+    publishers elsewhere.
+    """
     database, (broker, worker) = await asyncio.gather(_database(context), _broker_and_worker(context))
     checks = {"database": database, "broker": broker, "worker": worker}
     problems = [f"{part}: {state}" for part, state in checks.items() if state != "ok"]
-    body: Json = {"success": not problems, "data": checks}
+    details: Json = {name: describe() for name, describe in request.app.state.details.items()}
+    body: Json = {"success": not problems, "data": checks | details}
     if problems:
         body |= {"message": "; ".join(problems), "error_code": "not_ready"}
     return JSONResponse(body, status_code=503 if problems else 200)

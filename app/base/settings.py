@@ -25,7 +25,8 @@ class Settings(BaseSettings):
 
     # Where things live. A database or Redis URL that is given means: nothing of that kind is embedded.
     data_dir: Path = Path("data")
-    storage_url: str | None = None
+    storage_url: str | None = None  # file:///folder or s3://bucket/prefix?endpoint=…&region=…
+    storage_timeout_seconds: float = Field(30.0, gt=0)  # of one request to S3
     # Either URL may hold a password, so neither is shown.
     database_url: str | None = Field(
         None,
@@ -40,11 +41,23 @@ class Settings(BaseSettings):
     api_key: SecretStr | None = None
     secret_key: SecretStr | None = None
 
+    # S3, by the names that every tool of its kind reads; without keys the machine's own role is taken
+    aws_access_key_id: str | None = Field(None, validation_alias="AWS_ACCESS_KEY_ID")
+    aws_secret_access_key: SecretStr | None = Field(None, validation_alias="AWS_SECRET_ACCESS_KEY")
+    aws_session_token: SecretStr | None = Field(None, validation_alias="AWS_SESSION_TOKEN")
+    aws_region: str = Field(
+        "us-east-1", validation_alias=AliasChoices("aws_region", "AWS_REGION", "AWS_DEFAULT_REGION")
+    )
+    aws_endpoint_url: str | None = Field(
+        None, validation_alias=AliasChoices("aws_endpoint_url", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+    )
+
     # Capture
     segment_seconds: float = Field(4.0, gt=0)
     start_timeout_seconds: float = 120.0  # the vendor's recorder polls for 200 s; ours connects within 3
     resume_seconds: float = 600.0
     stop_timeout_seconds: float = 10.0
+    disk_reserve_bytes: int = Field(64 * 1024 * 1024, ge=0)  # recording leaves so much free for the database
     media_silence_seconds: float = 10.0  # a publisher that sends nothing for so long is gone
     rtsps_port: int = Field(8554, ge=0, le=65535)  # the vendor's recorder publishes there; 0: nobody does
     rtsps_host: str | None = None  # what it is told to connect to; unset: the public URL's host

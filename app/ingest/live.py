@@ -4,22 +4,26 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from redis.exceptions import RedisError
-from sqlalchemy.exc import SQLAlchemyError
 
+from app.base.db import DATABASE_AWAY
 from app.base.ids import new_id
 from app.base.redis import CONTROL_CHANNEL, subscribe
 from app.base.tasks import end_task
 from app.domain.streams.service import (
     LIVE_STATUSES,
     detach_publisher,
+    lose_publisher,
     publishers_alive,
     session_statuses,
 )
 from app.domain.transcripts.service import running_on
 from app.ingest.contract import Source
 from app.ingest.pipeline import Pipeline, PublishedStream
+from app.ingest.presence import forget, killed, present
+from app.ingest.spool.uploads import Uploads, open_uploads
 from app.process import Context
 
 logger = logging.getLogger(__name__)
@@ -31,8 +35,9 @@ DETACH_ATTEMPTS = 5
 class Live:
     """Holds one pipeline for each stream that publishes to this process, `publisher_id`."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, uploads: Uploads) -> None:
         self.publisher_id = new_id("ing")
+        self.uploads = uploads
         self._context = context
         self._pipelines: dict[str, Pipeline] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -40,7 +45,7 @@ class Live:
 
     def carry(self, source: Source, stream: PublishedStream) -> None:
         """Take over an attached publisher's source until it ends or its session stops."""
-        pipeline = Pipeline(self._context, source, stream)
+        pipeline = Pipeline(self._context, self.uploads, source, stream)
         self._pipelines[stream.stream_id] = pipeline
         task = asyncio.create_task(self._run(pipeline))
         self._tasks.add(task)
@@ -82,6 +87,10 @@ class Live:
         except Exception:
             logger.exception("the pipeline of %s broke", pipeline.stream.stream_id)
         self._pipelines.pop(pipeline.stream.stream_id, None)
+        await self._detach(pipeline)
+        self.uploads.settle(pipeline.stream.stream_id)
+
+    async def _detach(self, pipeline: Pipeline) -> None:
         for attempt in range(DETACH_ATTEMPTS):
             try:
                 async with self._context.db.transaction() as session:
@@ -89,7 +98,7 @@ class Live:
                         session, pipeline.stream.stream_id, self.publisher_id, ended=pipeline.said_goodbye
                     )
                 return
-            except (SQLAlchemyError, OSError) as error:
+            except DATABASE_AWAY as error:
                 logger.warning("%s not detached yet: %s", pipeline.stream.stream_id, type(error).__name__)
                 await asyncio.sleep(0.2 * 2**attempt)
         logger.error("%s was not detached: housekeeping will", pipeline.stream.stream_id)
@@ -107,7 +116,7 @@ class Live:
                 if now - self._last_heartbeat >= HEARTBEAT_SECONDS:
                     await publishers_alive(session, self.publisher_id, stream_ids)
                     self._last_heartbeat = now
-        except (SQLAlchemyError, OSError) as error:
+        except DATABASE_AWAY as error:
             logger.warning("the database is away, capture goes on: %s", type(error).__name__)
             return
         for stream_id in stream_ids:
@@ -123,10 +132,25 @@ class Live:
 @asynccontextmanager
 async def open_live(context: Context) -> AsyncIterator[Live]:
     """Hold this process's live streams for the length of the block."""
-    live = Live(context)
-    follower = asyncio.create_task(live.follow())
-    try:
-        yield live
-    finally:
-        await live.close()
-        await end_task(follower)
+    folder = context.settings.data_dir / "spool"
+    async with open_uploads(context) as uploads:
+        live = Live(context, uploads)
+        with present(folder, live.publisher_id):
+            await _lose_publishers_of_the_killed(context, folder)
+            follower = asyncio.create_task(live.follow())
+            try:
+                yield live
+            finally:
+                await live.close()
+                await end_task(follower)
+
+
+async def _lose_publishers_of_the_killed(context: Context, folder: Path) -> None:
+    """Let the publishers of processes that were killed here come back without waiting for housekeeping."""
+    for publisher_id in await asyncio.to_thread(killed, folder):
+        try:
+            async with context.db.transaction() as session:
+                await lose_publisher(session, publisher_id)
+            await asyncio.to_thread(forget, folder, publisher_id)
+        except DATABASE_AWAY as error:
+            logger.warning("publishers of %s are not lost yet: %s", publisher_id, type(error).__name__)

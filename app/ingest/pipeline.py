@@ -4,14 +4,19 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
+from app.base.db import DATABASE_AWAY
 from app.base.logs import bind
+from app.domain.streams.recording import spool_opened
 from app.domain.streams.service import media_flows
 from app.ingest.contract import Sink, Source
 from app.ingest.sinks.recorder import Recorder
 from app.ingest.sinks.speech import SpeechListener
+from app.ingest.spool.uploads import Uploads
 from app.process import Context
 
 logger = logging.getLogger(__name__)
+
+ANNOUNCE_PAUSE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +33,12 @@ class PublishedStream:
 class Pipeline:
     """Reads until the source ends. `said_goodbye` is set by whoever ends it on the publisher's word."""
 
-    def __init__(self, context: Context, source: Source, stream: PublishedStream) -> None:
+    def __init__(self, context: Context, uploads: Uploads, source: Source, stream: PublishedStream) -> None:
         self.source = source
         self.stream = stream
         self.said_goodbye = False
         self._context = context
+        self._uploads = uploads
         self._sinks: list[Sink] = []
         self._speech: SpeechListener | None = None
         self._leaving: set[asyncio.Task[None]] = set()
@@ -40,6 +46,7 @@ class Pipeline:
             self._sinks.append(
                 Recorder(
                     context,
+                    uploads,
                     account_id=stream.account_id,
                     stream_id=stream.stream_id,
                     codec=source.codec,
@@ -79,8 +86,17 @@ class Pipeline:
         await self.source.close()
 
     async def _announce(self) -> None:
-        async with self._context.db.transaction() as session:
-            await media_flows(session, self.stream.stream_id, self.source.codec.value)
+        """Say that media flows, and where it is kept until storage has it; the database may be away."""
+        while True:
+            try:
+                async with self._context.db.transaction() as session:
+                    await media_flows(session, self.stream.stream_id, self.source.codec.value)
+                    if self.stream.store:
+                        await spool_opened(session, self.stream.stream_id, self._uploads.spool_name)
+                return
+            except DATABASE_AWAY as error:
+                logger.warning("%s is not announced yet: %s", self.stream.stream_id, type(error).__name__)
+                await asyncio.sleep(ANNOUNCE_PAUSE_SECONDS)
 
     async def _finish(self, waiting: list[asyncio.Task[None]]) -> None:
         await self.source.close()

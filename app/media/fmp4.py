@@ -1,32 +1,31 @@
-"""Encoded frames to self-contained recording segments, never decoding them."""
+"""Encoded frames to self-contained recording segments, part by part, never decoding them."""
 
 import io
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal
 
 import av
 
 from app.base.errors import InvalidRequest, Unprocessable
 from app.media.aac import read_aac_format
 from app.media.frames import Codec, EncodedFrame
+from app.media.parts import Container, part_ends
 from app.media.templates import audio_template, video_template
-
-Container = Literal["mp4", "webm"]
 
 # Without delay_moov a track whose first frame comes late is moved to zero, and without frag_discont its
 # lateness goes into an edit list that players of fragments do not read. The trailing random access table
 # would only help a reader that seeks within one segment of a few seconds.
-_MP4_OPTIONS = {
-    "movflags": "empty_moov+delay_moov+default_base_moof+frag_discont+skip_trailer",
-    "frag_duration": "1000000",
-}
+_MP4_FLAGS = "empty_moov+delay_moov+default_base_moof+frag_discont+skip_trailer"
 _LONE_FRAME_US = {Codec.H264: 66_667, Codec.VP8: 66_667, Codec.OPUS: 20_000, Codec.AAC: 21_333}
+_LONGEST_LAST_FRAME_US = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A finished segment. `container` is `webm` for VP8, which FFmpeg's MP4 muxer refuses, else `mp4`."""
+    """A finished segment. `container` is `webm` for VP8, which FFmpeg's MP4 muxer refuses, else `mp4`.
+
+    `data` is what `SegmentMuxer.flush` has not given before: the whole segment where it was never called.
+    """
 
     data: bytes
     codec: Codec
@@ -39,12 +38,22 @@ class Segment:
     container: Container = "mp4"
 
 
-class SegmentMuxer:
-    """Collects one track's frames into one segment on the wall clock.
+@dataclass(frozen=True, slots=True)
+class _Timed:
+    """A frame at its place on the segment's clock."""
 
-    A video segment takes its description (picture size, parameter sets) from its first frame, or from
-    `previous` where it has to start without a key frame. Times inside count from `zero_us`, or else from its
-    first frame: segments of a track with a common zero play one after the other as one stream.
+    frame: EncodedFrame
+    ticks: int
+
+
+class SegmentMuxer:
+    """Makes one track's frames into one segment on the wall clock.
+
+    A segment is a header and parts, each of which decodes once those before it are there: its bytes so far
+    are always a whole file. A video segment takes its description (picture size, parameter sets) from its
+    first frame, or from `previous` where it has to start without a key frame. Times inside count from
+    `zero_us`, or else from its first frame: segments of a track with a common zero play one after the other
+    as one stream.
     """
 
     def __init__(
@@ -53,14 +62,13 @@ class SegmentMuxer:
         self._codec = codec
         self._zero_us = zero_us
         self._template: av.VideoStream | None = previous._template if previous else None
-        self._file = io.BytesIO()
-        self._held: EncodedFrame | None = None  # its duration is known when the next one comes
+        self._sound: tuple[av.AudioStream, bytes] | None = None
+        # Those that are in no part yet. The newest stays here: its duration is known when the next one comes.
+        self._frames: list[_Timed] = []
         self._first: EncodedFrame | None = None
-        self._output: av.container.OutputContainer | None = None
-        self._stream: av.VideoStream | av.AudioStream | None = None
-        self._last_ticks = -1
         self._last_gap_us = _LONE_FRAME_US[codec]
         self._frame_count = 0
+        self._part_count = 0
 
     @property
     def frame_count(self) -> int:
@@ -74,7 +82,7 @@ class SegmentMuxer:
     @property
     def last_at_us(self) -> int | None:
         """Wall clock of the newest frame; None while there is none."""
-        return self._held.captured_at_us if self._held else None
+        return self._frames[-1].frame.captured_at_us if self._frames else None
 
     @property
     def container(self) -> Container:
@@ -100,31 +108,42 @@ class SegmentMuxer:
         if frame.codec is not self._codec:
             raise InvalidRequest(f"A {self._codec} segment takes no {frame.codec} frame.", field="codec")
         if self._first is None:
-            self._open(frame)
+            self._describe(frame)
             self._first = frame
             self._zero_us = frame.captured_at_us if self._zero_us is None else self._zero_us
-        if self._held is not None:
-            gap_us = frame.captured_at_us - self._held.captured_at_us
-            if gap_us > 0:
-                self._last_gap_us = gap_us
-            self._write(self._held, until_us=frame.captured_at_us)
-        self._held = frame
+        ticks = self._ticks(frame.captured_at_us)
+        if self._frames:
+            newest = self._frames[-1]
+            gap_us = frame.captured_at_us - newest.frame.captured_at_us
+            self._last_gap_us = gap_us if gap_us > 0 else self._last_gap_us
+            ticks = max(ticks, newest.ticks + 1)
+        self._frames.append(_Timed(frame, ticks))
         self._frame_count += 1
+
+    def flush(self) -> bytes:
+        """The next part: every frame that is in none yet, but for the newest. Empty where that is all."""
+        if len(self._frames) < 2:
+            return b""
+        *ready, newest = self._frames
+        part = self._part(ready, newest.ticks)
+        self._frames = [newest]
+        self._part_count += 1
+        return part
+
+    def provisional(self) -> bytes:
+        """What the next part would be if no frame came after the newest, which is kept for `flush` still."""
+        return self._part(self._frames, self._end_ticks()) if self._frames else b""
 
     def finish(self) -> Segment:
         """Close the segment. Raises `Unprocessable` when no frame was added."""
-        if self._first is None or self._held is None or self._output is None or self._stream is None:
+        if self._first is None:
             raise Unprocessable("A segment without frames cannot be finished.")
-        last_duration_us = self._last_duration_us(self._held)
-        ended_at_us = self._held.captured_at_us + last_duration_us
-        self._write(self._held, until_us=ended_at_us)
-        self._output.close()
-        size = self._stream if isinstance(self._stream, av.VideoStream) else None
+        size = self._template
         return Segment(
-            data=self._file.getvalue(),
+            data=self._part(self._frames, self._end_ticks()),
             codec=self._codec,
             started_at_us=self._first.captured_at_us,
-            duration_us=max(ended_at_us - self._first.captured_at_us, 1),
+            duration_us=max(self._ended_at_us() - self._first.captured_at_us, 1),
             frame_count=self._frame_count,
             starts_with_keyframe=self._first.is_keyframe,
             width=size.width if size else None,
@@ -132,52 +151,61 @@ class SegmentMuxer:
             container=self.container,
         )
 
-    def _open(self, frame: EncodedFrame) -> None:
-        template: av.VideoStream | av.AudioStream
-        kept_aside = b""
-        if self._codec.is_video:
-            template = self._described(frame)
-        else:
-            template, kept_aside = audio_template(self._codec, frame.description)
-        options = _MP4_OPTIONS if self.container == "mp4" else {}
-        self._output = av.open(self._file, "w", format=self.container, options=options)
-        self._stream = self._output.add_stream_from_template(template)
-        self._stream.time_base = Fraction(1, self._codec.clock_rate_hz)
-        if kept_aside:
-            self._stream.codec_context.extradata = kept_aside
-
-    def _described(self, frame: EncodedFrame) -> av.VideoStream:
+    def _describe(self, frame: EncodedFrame) -> None:
+        if not self._codec.is_video:
+            self._sound = audio_template(self._codec, frame.description)
+            return
         try:
             self._template = video_template(frame)
         except Unprocessable:
             if self._template is None:
                 raise
-        return self._template
 
-    def _write(self, frame: EncodedFrame, *, until_us: int) -> None:
-        assert self._output is not None
-        assert self._stream is not None
-        ticks = max(self._ticks(frame.captured_at_us), self._last_ticks + 1)
-        packet = av.Packet(frame.data)
-        packet.stream = self._stream
-        packet.time_base = Fraction(1, self._codec.clock_rate_hz)
-        packet.pts = packet.dts = ticks
-        packet.duration = max(self._ticks(until_us) - ticks, 1)
-        packet.is_keyframe = frame.is_keyframe or not self._codec.is_video
-        self._output.mux_one(packet)
-        self._last_ticks = ticks
+    def _part(self, frames: list[_Timed], end_ticks: int) -> bytes:
+        """One fragment or cluster, behind the header where it is the first.
+
+        Each is a muxer's whole run: PyAV cannot tell FFmpeg to end a fragment, and this costs 0.1 ms.
+        """
+        file = io.BytesIO()
+        # WebM that is live has no index and no length: nothing before a cluster tells of what comes after.
+        options = {"live": "1"}
+        if self.container == "mp4":
+            options = {"movflags": _MP4_FLAGS, "fragment_index": str(self._part_count + 1)}
+        time_base = Fraction(1, self._codec.clock_rate_hz)
+        with av.open(file, "w", format=self.container, options=options) as output:
+            template, kept_aside = self._sound or (self._template, b"")
+            assert template is not None
+            stream = output.add_stream_from_template(template)
+            stream.time_base = time_base
+            if kept_aside:
+                stream.codec_context.extradata = kept_aside
+            ends = [*(later.ticks for later in frames[1:]), end_ticks]
+            for timed, ends_at in zip(frames, ends, strict=True):
+                packet = av.Packet(timed.frame.data)
+                packet.stream, packet.time_base = stream, time_base
+                packet.pts = packet.dts = timed.ticks
+                packet.duration = max(ends_at - timed.ticks, 1)
+                packet.is_keyframe = timed.frame.is_keyframe or not self._codec.is_video
+                output.mux_one(packet)
+        if not self._part_count:
+            return file.getvalue()
+        return file.getvalue()[part_ends(file, self.container)[0] :]
 
     def _ticks(self, at_us: int) -> int:
         assert self._zero_us is not None
         return round((at_us - self._zero_us) * self._codec.clock_rate_hz / 1_000_000)
 
-    def _last_duration_us(self, frame: EncodedFrame) -> int:
+    def _end_ticks(self) -> int:
+        return self._ticks(self._ended_at_us())
+
+    def _ended_at_us(self) -> int:
         """A picture is taken to last as long as the one before, sound as long as its packet says."""
+        newest = self._frames[-1].frame
         if self._codec is Codec.OPUS:
-            return opus_duration_us(frame.data)
+            return newest.captured_at_us + opus_duration_us(newest.data)
         if self._codec is Codec.AAC:
-            return read_aac_format(frame.description).unit_us
-        return min(self._last_gap_us, 1_000_000)
+            return newest.captured_at_us + read_aac_format(newest.description).unit_us
+        return newest.captured_at_us + min(self._last_gap_us, _LONGEST_LAST_FRAME_US)
 
 
 def opus_duration_us(packet: bytes) -> int:

@@ -27,7 +27,7 @@ class StorageUnavailable(CaptureError):
 
 
 class Storage(Protocol):
-    """Implementers: `local.LocalStorage`. Every method may raise `StorageUnavailable`."""
+    """Implementers: `local.LocalStorage`, `s3.S3Storage`. Every method may raise `StorageUnavailable`."""
 
     async def put_bytes(self, key: str, data: bytes) -> None:
         """Store `data` durably at a new key. Raises `ObjectExists`."""

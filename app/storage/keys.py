@@ -1,5 +1,15 @@
 """The only module that spells a storage key."""
 
+from app.storage.contract import ObjectMissing
+
+
+def key_parts(key: str) -> list[str]:
+    """The parts between the slashes. Raises `ObjectMissing` for what is no key: a path upwards, say."""
+    parts = key.split("/")
+    if any(not part or part.startswith(".") for part in parts):
+        raise ObjectMissing(f"not a storage key: {key!r}")
+    return parts
+
 
 def segment_key(account_id: str, stream_id: str, segment_id: str, extension: str) -> str:
     """A recorded piece of one stream."""

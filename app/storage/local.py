@@ -1,6 +1,7 @@
 """Storage in a folder of the local disk: each object a file, put in place by an atomic link."""
 
 import asyncio
+import errno
 import os
 import secrets
 import shutil
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from app.storage.contract import ObjectExists, ObjectMissing, StorageUnavailable
+from app.storage.keys import key_parts
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -23,13 +25,10 @@ class LocalStorage:
         self._incoming = root / ".incoming"
 
     async def put_bytes(self, key: str, data: bytes) -> None:
-        def write(path: Path) -> None:
-            path.write_bytes(data)
-
-        await self._in_thread(self._put, key, write)
+        await self._in_thread(self._put, key, lambda incoming: incoming.write_bytes(data))
 
     async def put_file(self, key: str, path: Path) -> None:
-        await self._in_thread(self._put, key, lambda target: _move(path, target))
+        await self._in_thread(self._put_file, key, path)
 
     async def size_bytes(self, key: str) -> int:
         path = self._path(key)
@@ -70,12 +69,26 @@ class LocalStorage:
         return await self._in_thread(walk)
 
     def _path(self, key: str) -> Path:
-        parts = key.split("/")
-        if any(part in ("", ".", "..") or part.startswith(".") for part in parts):
-            raise ObjectMissing(f"not a storage key: {key!r}")
-        return self._root.joinpath(*parts)
+        return self._root.joinpath(*key_parts(key))
 
-    def _put(self, key: str, write: Callable[[Path], None]) -> None:
+    def _put_file(self, key: str, path: Path) -> None:
+        target = self._path(key)
+        _flush(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            # The file keeps its name until it has the other: no crash and no full disk loses it.
+            os.link(path, target)
+        except FileExistsError:
+            raise ObjectExists(f"{key} is already stored") from None
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            self._put(key, lambda incoming: shutil.copyfile(path, incoming))
+        else:
+            _flush(target.parent)
+        path.unlink()
+
+    def _put(self, key: str, write: Callable[[Path], object]) -> None:
         target = self._path(key)
         target.parent.mkdir(parents=True, exist_ok=True)
         self._incoming.mkdir(parents=True, exist_ok=True)
@@ -104,14 +117,6 @@ def _read_block(path: Path, start: int, size: int) -> bytes:
     with path.open("rb") as file:
         file.seek(start)
         return file.read(size)
-
-
-def _move(path: Path, target: Path) -> None:
-    try:
-        path.replace(target)
-    except OSError:  # another file system
-        shutil.copyfile(path, target)
-        path.unlink()
 
 
 def _flush(path: Path) -> None:

@@ -15,8 +15,15 @@ class FailingStorage(LocalStorage):
         self.puts = 0
 
     async def put_bytes(self, key: str, data: bytes) -> None:
+        self._try()
+        await super().put_bytes(key, data)
+
+    async def put_file(self, key: str, path: Path) -> None:
+        self._try()
+        await super().put_file(key, path)
+
+    def _try(self) -> None:
         self.puts += 1
         if self.failures > 0:
             self.failures -= 1
-            raise StorageUnavailable("the disk is full")
-        await super().put_bytes(key, data)
+            raise StorageUnavailable("the store is away")

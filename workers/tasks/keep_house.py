@@ -1,8 +1,10 @@
 """Ends what nobody will end, and rings again for work whose doorbell was lost."""
 
 import logging
+from datetime import timedelta
 
 from app.base.errors import IllegalMove
+from app.base.ids import utc_now
 from app.base.settings import Settings
 from app.domain.exports.service import request_missed_exports
 from app.domain.nodes.service import forget_silent_nodes
@@ -62,14 +64,21 @@ async def _end(context: Context, session_id: str, seen: Status) -> None:
         capture = await sessions.lock_session(session, session_id)
         if capture.status != seen:
             return
-        logger.info("ending capture session %s that stayed %s", session_id, seen.value)
+        logger.log(
+            logging.DEBUG if seen is Status.STOPPING else logging.INFO,
+            "ending capture session %s that stayed %s",
+            session_id,
+            seen.value,
+        )
         try:
             if seen is Status.STARTING:
                 await sessions.fail(session, capture, "no_media", "no channel sent media in time")
             elif seen is Status.ACTIVE:
                 await streams.request_stop(session, capture, reason="publisher_vanished")
             else:
-                for stream in await streams.list_session_streams(session, session_id):
-                    await streams.stop_stream(session, stream.id)
+                # An ingest process that died may come back with what it recorded, as its publishers may.
+                waited = utc_now() - capture.status_changed_at
+                patience = timedelta(seconds=context.settings.resume_seconds)
+                await streams.stop_undrained(session, capture, spooled_too=waited > patience)
         except IllegalMove:
             logger.info("capture session %s moved on by itself", session_id)

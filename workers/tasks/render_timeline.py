@@ -5,15 +5,14 @@ import tempfile
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from app.media.render import Clip, Timeline, Track
-from app.media.render import render_timeline as render
-
 from app.base.errors import InvalidRequest
 from app.domain.assets.links import asset_links
 from app.domain.assets.service import add_asset, get_asset, new_asset_id
 from app.domain.assets.timeline import TimelineClip, read_timeline
 from app.domain.operations import service as operations
 from app.domain.operations.models import Operation
+from app.media.render import Clip, Timeline, Track
+from app.media.render import render_timeline as render
 from app.process import Context
 from workers.tasks.lease import Lease
 from workers.tasks.store_media import store_media

@@ -3,7 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index
+from sqlalchemy import CheckConstraint, ForeignKey, Index, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.base.db import Base, Created
@@ -50,7 +50,10 @@ class Stream(Created, Base):
 
 
 class Segment(Created, Base):
-    """A recorded piece of a stream, in storage before this row is. Times are Unix microseconds."""
+    """A recorded piece of a stream, in storage before this row is. Times are Unix microseconds.
+
+    `discontinuity` says that it does not continue the one before: a publisher came, or came back.
+    """
 
     __tablename__ = "segments"
     __table_args__ = (Index("ix_segments_stream_id_started_at_us", "stream_id", "started_at_us"),)
@@ -64,5 +67,15 @@ class Segment(Created, Base):
     size_bytes: Mapped[int]
     frame_count: Mapped[int]
     starts_with_keyframe: Mapped[bool]
+    discontinuity: Mapped[bool] = mapped_column(default=False, server_default=false())
     width: Mapped[int | None]
     height: Mapped[int | None]
+
+
+class StreamSpool(Created, Base):
+    """Says that an ingest process's spool may hold media of the stream which storage does not have yet."""
+
+    __tablename__ = "stream_spools"
+
+    stream_id: Mapped[str] = mapped_column(ForeignKey("streams.id", ondelete="cascade"), primary_key=True)
+    spool: Mapped[str] = mapped_column(primary_key=True)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.base.errors import Conflict, NotFound
@@ -13,7 +13,7 @@ from app.domain.outbox.jobs import Job, enqueue
 from app.domain.sessions.models import CaptureSession, Channel
 from app.domain.sessions.service import lock_session, move
 from app.domain.sessions.states import Status
-from app.domain.streams.models import PublisherState, Segment, Stream
+from app.domain.streams.models import PublisherState, Segment, Stream, StreamSpool
 
 LIVE_STATUSES = (Status.STARTING, Status.ACTIVE)
 
@@ -81,7 +81,7 @@ async def attach_publisher(session: AsyncSession, stream_id: str, publisher: str
 
     Raises `Conflict` when its session does not take media now, or when a publisher is sending already.
     """
-    capture, stream = await _lock_both(session, stream_id)
+    capture, stream = await lock_both(session, stream_id)
     if capture.status not in LIVE_STATUSES:
         raise Conflict(
             f"this capture session is {capture.status}: it takes no media", code="session_not_live"
@@ -97,20 +97,19 @@ async def attach_publisher(session: AsyncSession, stream_id: str, publisher: str
 async def detach_publisher(session: AsyncSession, stream_id: str, publisher: str, *, ended: bool) -> None:
     """The process holds the stream's peer no longer; `ended` tells a goodbye from a loss.
 
-    In a stopping session the stream has drained with that; the last one makes the session `stopped`.
+    In a stopping session the stream has drained with that, or once storage has what is in its spool; the
+    last one makes the session `stopped`.
     """
-    capture, stream = await _lock_both(session, stream_id)
+    capture, stream = await lock_both(session, stream_id)
     if stream.publisher == publisher:
         _publisher_gone(stream, PublisherState.ENDED if ended else PublisherState.LOST)
-    if capture.status == Status.STOPPING:
-        stream.status = "stopped"
-        await session.flush()
-        await _stop_if_drained(session, capture)
+    await session.flush()
+    await stop_if_drained(session, capture)
 
 
 async def media_flows(session: AsyncSession, stream_id: str, codec: str) -> None:
     """The first frame of a stream arrived: a starting session becomes active, with its streams named."""
-    capture, stream = await _lock_both(session, stream_id)
+    capture, stream = await lock_both(session, stream_id)
     stream.codec = codec
     stream.first_media_at = stream.first_media_at or utc_now()
     if capture.status == Status.STARTING:
@@ -150,35 +149,37 @@ async def session_statuses(session: AsyncSession, stream_ids: Sequence[str]) -> 
     return {stream_id: status for stream_id, status in rows}
 
 
-async def add_segment(session: AsyncSession, segment: Segment) -> None:
-    """Register a recorded piece whose object is in storage."""
-    session.add(segment)
-    await session.flush()
-
-
 async def request_stop(session: AsyncSession, capture: CaptureSession, *, reason: str | None = None) -> None:
-    """Move a locked session to `stopping`; streams that nobody is sending stop at once.
+    """Move a locked session to `stopping`; streams that nobody sends and that are all stored stop at once.
 
-    Those with a publisher stop when their ingest process has stored what it holds. Raises `IllegalMove`.
+    The others stop when their ingest process has stored what it holds. Raises `IllegalMove`.
     """
     capture.end_reason = reason
     await move(session, capture, Status.STOPPING, {"reason": reason} if reason else None)
+    await stop_if_drained(session, capture)
+
+
+async def stop_undrained(session: AsyncSession, capture: CaptureSession, *, spooled_too: bool) -> None:
+    """End the streams of a locked, stopping session that their ingest processes do not.
+
+    A stream whose spool may still hold media is spared unless `spooled_too`.
+    """
+    for stream in await list_session_streams(session, capture.id):
+        if stream.publisher_state == PublisherState.LIVE:
+            _publisher_gone(stream, PublisherState.LOST)
+        if spooled_too:
+            stream.status = "stopped"
+    await session.flush()
+    await stop_if_drained(session, capture)
+
+
+async def lose_publisher(session: AsyncSession, publisher: str) -> None:
+    """The ingest process `publisher` was killed: whoever sent to it may come back at once."""
     await session.execute(
         update(Stream)
-        .where(Stream.capture_session_id == capture.id, Stream.publisher_state != PublisherState.LIVE.value)
-        .values(status="stopped")
+        .where(Stream.publisher == publisher, Stream.publisher_state == PublisherState.LIVE.value)
+        .values(publisher_state=PublisherState.LOST.value, publisher=None, publisher_changed_at=utc_now())
     )
-    await _stop_if_drained(session, capture)
-
-
-async def stop_stream(session: AsyncSession, stream_id: str) -> None:
-    """End a stream whose ingest process does not; the last one makes a stopping session `stopped`."""
-    capture, stream = await _lock_both(session, stream_id)
-    stream.status = "stopped"
-    if stream.publisher_state == PublisherState.LIVE:
-        _publisher_gone(stream, PublisherState.LOST)
-    await session.flush()
-    await _stop_if_drained(session, capture)
 
 
 async def lose_silent_publishers(session: AsyncSession, silence_seconds: float) -> int:
@@ -229,9 +230,19 @@ def _announced(stream: Stream) -> dict[str, Any]:
     }
 
 
-async def _stop_if_drained(session: AsyncSession, capture: CaptureSession) -> None:
+async def stop_if_drained(session: AsyncSession, capture: CaptureSession) -> None:
+    """Stop each stream of a locked, stopping session that has drained; the last one stops the session."""
     if capture.status != Status.STOPPING:
         return
+    await session.execute(
+        update(Stream)
+        .where(
+            Stream.capture_session_id == capture.id,
+            Stream.publisher_state != PublisherState.LIVE.value,
+            ~exists().where(StreamSpool.stream_id == Stream.id),
+        )
+        .values(status="stopped")
+    )
     running = await session.scalar(
         select(func.count())
         .select_from(Stream)
@@ -246,7 +257,7 @@ def _publisher_gone(stream: Stream, state: PublisherState) -> None:
     stream.publisher_state, stream.publisher, stream.publisher_changed_at = state.value, None, utc_now()
 
 
-async def _lock_both(session: AsyncSession, stream_id: str) -> tuple[CaptureSession, Stream]:
+async def lock_both(session: AsyncSession, stream_id: str) -> tuple[CaptureSession, Stream]:
     """Lock the session, then its stream: always in this order, or two callers wait for each other."""
     stream = await session.get(Stream, stream_id)
     if stream is None:

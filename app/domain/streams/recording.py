@@ -1,0 +1,57 @@
+"""What recording does to rows: segments registered, spools that hold media still to come, and its failure."""
+
+from sqlalchemy import delete, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.base.errors import NotFound
+from app.domain.sessions.service import fail
+from app.domain.sessions.states import LEGAL_MOVES, Status
+from app.domain.streams.models import PublisherState, Segment, Stream, StreamSpool
+from app.domain.streams.service import lock_both, stop_if_drained
+
+
+async def add_segment(session: AsyncSession, segment: Segment) -> None:
+    """Register a recorded piece whose object is in storage, once.
+
+    Raises `NotFound` when its stream was deleted.
+    """
+    if await session.get(Stream, segment.stream_id) is None:
+        raise NotFound(f"no rtstream {segment.stream_id}")
+    if await session.get(Segment, segment.id) is None:
+        session.add(segment)
+        await session.flush()
+
+
+async def spool_opened(session: AsyncSession, stream_id: str, spool: str) -> None:
+    """From now the spool may hold media of the stream; the session is not `stopped` until it is stored."""
+    row = insert(StreamSpool).values(stream_id=stream_id, spool=spool)
+    await session.execute(row.on_conflict_do_nothing())
+
+
+async def spool_emptied(session: AsyncSession, stream_id: str, spool: str) -> bool:
+    """The spool holds nothing of the stream; in a stopping session the stream has drained with that.
+
+    False, and nothing changed, while the stream has a publisher: more may come.
+    """
+    try:
+        capture, stream = await lock_both(session, stream_id)
+    except NotFound:
+        return True
+    if stream.publisher_state == PublisherState.LIVE:
+        return False
+    await session.execute(
+        delete(StreamSpool).where(StreamSpool.stream_id == stream_id, StreamSpool.spool == spool)
+    )
+    await stop_if_drained(session, capture)
+    return True
+
+
+async def fail_recording(session: AsyncSession, stream_id: str, code: str, message: str) -> None:
+    """What is sent can no longer be recorded: the session fails, and what was recorded stays."""
+    capture, _ = await lock_both(session, stream_id)
+    if Status.FAILED in LEGAL_MOVES[capture.status]:
+        await session.execute(
+            update(Stream).where(Stream.capture_session_id == capture.id).values(status="stopped")
+        )
+        await fail(session, capture, code, message)
