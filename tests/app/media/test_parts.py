@@ -9,12 +9,13 @@ from app.media.fmp4 import Segment, SegmentMuxer
 from app.media.frames import Codec, EncodedFrame
 from app.media.parts import Container, part_ends
 from app.media.salvage import salvage
-from tests.fixtures.media import START_US, h264_frames, opus_packets, tone, vp8_frames
+from tests.fixtures.media import START_US, aac_units, h264_frames, opus_packets, tone, vp8_frames
 
 FRAMES = {
     Codec.H264: h264_frames(seconds=2),
     Codec.VP8: vp8_frames(seconds=2),
     Codec.OPUS: opus_packets(tone(2)),
+    Codec.AAC: aac_units(tone(2)),
 }
 PART_FRAMES = 10
 
