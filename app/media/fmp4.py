@@ -16,6 +16,7 @@ from app.media.templates import audio_template, video_template
 # lateness goes into an edit list that players of fragments do not read. The trailing random access table
 # would only help a reader that seeks within one segment of a few seconds.
 _MP4_FLAGS = "empty_moov+delay_moov+default_base_moof+frag_discont+skip_trailer"
+_FRAGMENT_US = 1_000_000  # a part that took longer is several fragments
 _LONE_FRAME_US = {Codec.H264: 66_667, Codec.VP8: 66_667, Codec.OPUS: 20_000, Codec.AAC: 21_333}
 _LONGEST_LAST_FRAME_US = 1_000_000
 
@@ -68,7 +69,7 @@ class SegmentMuxer:
         self._first: EncodedFrame | None = None
         self._last_gap_us = _LONE_FRAME_US[codec]
         self._frame_count = 0
-        self._part_count = 0
+        self._fragment_count = 0
 
     @property
     def frame_count(self) -> int:
@@ -125,14 +126,14 @@ class SegmentMuxer:
         if len(self._frames) < 2:
             return b""
         *ready, newest = self._frames
-        part = self._part(ready, newest.ticks)
+        part, fragments = self._part(ready, newest.ticks)
         self._frames = [newest]
-        self._part_count += 1
+        self._fragment_count += fragments
         return part
 
     def provisional(self) -> bytes:
         """What the next part would be if no frame came after the newest, which is kept for `flush` still."""
-        return self._part(self._frames, self._end_ticks()) if self._frames else b""
+        return self._part(self._frames, self._end_ticks())[0] if self._frames else b""
 
     def finish(self) -> Segment:
         """Close the segment. Raises `Unprocessable` when no frame was added."""
@@ -140,7 +141,7 @@ class SegmentMuxer:
             raise Unprocessable("A segment without frames cannot be finished.")
         size = self._template
         return Segment(
-            data=self._part(self._frames, self._end_ticks()),
+            data=self._part(self._frames, self._end_ticks())[0],
             codec=self._codec,
             started_at_us=self._first.captured_at_us,
             duration_us=max(self._ended_at_us() - self._first.captured_at_us, 1),
@@ -161,8 +162,8 @@ class SegmentMuxer:
             if self._template is None:
                 raise
 
-    def _part(self, frames: list[_Timed], end_ticks: int) -> bytes:
-        """One fragment or cluster, behind the header where it is the first.
+    def _part(self, frames: list[_Timed], end_ticks: int) -> tuple[bytes, int]:
+        """The frames' fragments or clusters, behind the header where they are the first, and how many.
 
         Each is a muxer's whole run: PyAV cannot tell FFmpeg to end a fragment, and this costs 0.1 ms.
         """
@@ -170,7 +171,11 @@ class SegmentMuxer:
         # WebM that is live has no index and no length: nothing before a cluster tells of what comes after.
         options = {"live": "1"}
         if self.container == "mp4":
-            options = {"movflags": _MP4_FLAGS, "fragment_index": str(self._part_count + 1)}
+            options = {
+                "movflags": _MP4_FLAGS,
+                "frag_duration": str(_FRAGMENT_US),
+                "fragment_index": str(self._fragment_count + 1),
+            }
         time_base = Fraction(1, self._codec.clock_rate_hz)
         with av.open(file, "w", format=self.container, options=options) as output:
             template, kept_aside = self._sound or (self._template, b"")
@@ -187,9 +192,8 @@ class SegmentMuxer:
                 packet.duration = max(ends_at - timed.ticks, 1)
                 packet.is_keyframe = timed.frame.is_keyframe or not self._codec.is_video
                 output.mux_one(packet)
-        if not self._part_count:
-            return file.getvalue()
-        return file.getvalue()[part_ends(file, self.container)[0] :]
+        header_end, *ends = part_ends(file, self.container)
+        return file.getvalue()[header_end if self._fragment_count else 0 :], len(ends)
 
     def _ticks(self, at_us: int) -> int:
         assert self._zero_us is not None

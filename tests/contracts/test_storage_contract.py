@@ -32,7 +32,7 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
 def bucket_storage(server: S3Server, more: str = "") -> Storage:
     bucket = f"contract-{secrets.token_hex(4)}"
     server.make_bucket(bucket)
-    return s3_storage(server.url(bucket, more=more))
+    return s3_storage(server, server.url(bucket, more=more))
 
 
 async def content(storage: Storage, key: str, start: int = 0, length: int | None = None) -> bytes:

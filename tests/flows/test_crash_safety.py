@@ -24,7 +24,7 @@ from app.storage.registry import open_storage
 from tests.fixtures.capture import DISPLAY, MIC, Json, Publication, capture_driver
 from tests.fixtures.faulty_proxy import Fault, faulty_proxy
 from tests.fixtures.publisher import AudioTrack, VideoTrack
-from tests.fixtures.s3 import KEYS, S3Server
+from tests.fixtures.s3 import S3Server
 from tests.fixtures.servers import Servers, cloned_database
 from tests.fixtures.stack import RunningStack, running_stack
 from tests.fixtures.webhooks import WebhookReceiver
@@ -151,7 +151,7 @@ async def test_a_store_that_hangs_costs_nothing(
             CAPTURE_STORAGE_URL=s3_server.url(bucket, port=proxy.port),
             CAPTURE_STORAGE_TIMEOUT_SECONDS="2",
             CAPTURE_SEGMENT_SECONDS="2",
-            **KEYS,
+            **s3_server.keys,
         ) as stack,
         capture_driver(stack) as driver,
     ):

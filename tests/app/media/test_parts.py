@@ -17,6 +17,7 @@ FRAMES = {
     Codec.OPUS: opus_packets(tone(2)),
     Codec.AAC: aac_units(tone(2)),
 }
+FRAME_US = {Codec.H264: 66_667, Codec.VP8: 66_667, Codec.OPUS: 20_000, Codec.AAC: 21_333}
 PART_FRAMES = 10
 
 
@@ -86,7 +87,7 @@ def test_what_a_crash_left_is_cut_and_measured(codec: Codec, rubbish: bytes, tmp
     assert left.size_bytes == len(kept)
     # The newest frame of each flush waits for the next one.
     assert left.frame_count == 2 * PART_FRAMES - 1
-    frame_us = 20_000 if codec is Codec.OPUS else 66_667
+    frame_us = FRAME_US[codec]
     assert left.duration_us == pytest.approx(left.frame_count * frame_us, abs=1_100)
     assert (left.width, left.height) == (segment.width, segment.height)
     assert left.starts_with_keyframe

@@ -24,7 +24,8 @@ async def proxy(s3_server: S3Server) -> AsyncIterator[FaultyProxy]:
 def storage(s3_server: S3Server, proxy: FaultyProxy) -> Storage:
     bucket = f"faults-{secrets.token_hex(4)}"
     s3_server.make_bucket(bucket)
-    return s3_storage(s3_server.url(bucket, port=proxy.port), timeout_seconds=TIMEOUT_SECONDS)
+    url = s3_server.url(bucket, port=proxy.port)
+    return s3_storage(s3_server, url, timeout_seconds=TIMEOUT_SECONDS)
 
 
 async def content(storage: Storage, key: str) -> bytes:
