@@ -31,7 +31,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 app.state.hub = await stack.enter_async_context(open_hub(context))
             if "ingest" in settings.doors:
                 from app.ingest.live import open_live
+                from app.ingest.whip.media_port import open_media_port
 
+                app.state.media_port = await stack.enter_async_context(
+                    open_media_port(settings.effective_webrtc_port, settings.ice_addresses)
+                )
                 app.state.live = await stack.enter_async_context(open_live(context))
             yield
 

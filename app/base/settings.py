@@ -47,6 +47,8 @@ class Settings(BaseSettings):
     stop_timeout_seconds: float = 10.0
     media_silence_seconds: float = 10.0  # a publisher that sends nothing for so long is gone
     ice_addresses: Annotated[tuple[str, ...], NoDecode] = ()  # empty: this host's own, and loopback
+    # UDP. Unset: the number of `port`, which no second product on this machine has either. 0: any free one.
+    webrtc_port: int | None = Field(None, ge=0, le=65535)
     display_alias_rows: bool = True  # contract C1
 
     # Understanding
@@ -77,6 +79,11 @@ class Settings(BaseSettings):
     def websocket_base_url(self) -> str:
         """`base_url` with the WebSocket scheme."""
         return "ws" + self.base_url.removeprefix("http")
+
+    @property
+    def effective_webrtc_port(self) -> int:
+        """The UDP port for media in force; 0 means any free one."""
+        return self.port if self.webrtc_port is None else self.webrtc_port
 
     @property
     def effective_storage_url(self) -> str:
