@@ -12,7 +12,7 @@ import click
 from app.base.errors import CaptureError, Conflict, Unavailable
 from app.base.settings import Settings, get_settings
 from app.embedded.postgres import kept_postgres_url
-from app.embedded.stack import Stack, relay_argv, run_stack, web_argv, worker_argv
+from app.embedded.stack import Stack, check_media_port, relay_argv, run_stack, web_argv, worker_argv
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
@@ -68,6 +68,7 @@ def demo() -> None:
 @main.command()
 def web() -> None:
     """Run the web process alone (DATABASE_URL and REDIS_URL must be set)."""
+    check_media_port(get_settings())
     _become(web_argv(get_settings()))
 
 

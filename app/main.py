@@ -33,7 +33,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             if "ingest" in settings.doors:
                 from app.ingest.live import open_live
                 from app.ingest.rtsp.server import open_rtsps
+                from app.ingest.whip.media_port import open_media_port
 
+                app.state.media_port = await stack.enter_async_context(
+                    open_media_port(settings.effective_webrtc_port, settings.ice_addresses)
+                )
                 live = app.state.live = await stack.enter_async_context(open_live(context))
                 app.state.details["spool"] = lambda: asdict(live.uploads.backlog)
                 await stack.enter_async_context(open_rtsps(context, live))

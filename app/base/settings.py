@@ -62,6 +62,8 @@ class Settings(BaseSettings):
     rtsps_port: int = Field(8554, ge=0, le=65535)  # the vendor's recorder publishes there; 0: nobody does
     rtsps_host: str | None = None  # what it is told to connect to; unset: the public URL's host
     ice_addresses: Annotated[tuple[str, ...], NoDecode] = ()  # empty: this host's own, and loopback
+    # UDP. Unset: the number of `port`, which no second product on this machine has either. 0: any free one.
+    webrtc_port: int | None = Field(None, ge=0, le=65535)
     display_alias_rows: bool = True  # contract C1
 
     # Understanding
@@ -92,6 +94,11 @@ class Settings(BaseSettings):
     def websocket_base_url(self) -> str:
         """`base_url` with the WebSocket scheme."""
         return "ws" + self.base_url.removeprefix("http")
+
+    @property
+    def effective_webrtc_port(self) -> int:
+        """The UDP port for media in force; 0 means any free one."""
+        return self.port if self.webrtc_port is None else self.webrtc_port
 
     @property
     def effective_storage_url(self) -> str:

@@ -64,3 +64,13 @@ def is_port_free(host: str, port: int) -> bool:
         except OSError:
             return False
         return True
+
+
+def is_udp_port_free(port: int) -> bool:
+    """Whether UDP `port` could be bound on every IPv4 address now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind(("0.0.0.0", port))
+        except OSError:
+            return False
+        return True

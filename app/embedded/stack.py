@@ -9,7 +9,7 @@ from app.base.errors import Conflict
 from app.base.ids import new_secret
 from app.base.settings import Settings
 from app.embedded.postgres import postgres_server
-from app.embedded.private_files import free_port, is_port_free, keep_secret
+from app.embedded.private_files import free_port, is_port_free, is_udp_port_free, keep_secret
 from app.embedded.process import Program, Server
 from app.embedded.supervisor import Supervisor
 from app.embedded.valkey import valkey_server
@@ -112,11 +112,19 @@ def _processes(settings: Settings, environment: dict[str, str]) -> tuple[Program
     )
 
 
+def check_media_port(settings: Settings) -> None:
+    """Raise Conflict where the UDP port that publishers will be told is taken."""
+    port = settings.effective_webrtc_port
+    if "ingest" in settings.doors and not is_udp_port_free(port):
+        raise Conflict(f"UDP port {port} is taken: set CAPTURE_WEBRTC_PORT to another one, or to 0 for any")
+
+
 def _with_port(settings: Settings) -> Settings:
     if settings.port == 0:
-        return settings.model_copy(update={"port": free_port()})
-    if not is_port_free(settings.host, settings.port):
+        settings = settings.model_copy(update={"port": free_port()})
+    elif not is_port_free(settings.host, settings.port):
         raise Conflict(f"port {settings.port} of {settings.host} is taken: set CAPTURE_PORT to another one")
+    check_media_port(settings)
     return settings
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 
+from app.ingest.turns import next_turn
 from app.media.frames import EncodedFrame
 
 logger = logging.getLogger(__name__)
@@ -36,7 +37,10 @@ class FrameBatches:
         self._arrived.set()
 
     async def next(self, *, collect_seconds: float, idle_seconds: float) -> list[EncodedFrame] | None:
-        """The frames of the next `collect_seconds`; empty after `idle_seconds` of none; None at the end."""
+        """The frames of up to `collect_seconds`; empty after `idle_seconds` of none; None at the end.
+
+        All readers with the same `collect_seconds` read at the same instants, and share the wake-up.
+        """
         if not self._frames and not self._closed:
             self._arrived.clear()
             try:
@@ -44,7 +48,8 @@ class FrameBatches:
             except TimeoutError:
                 return []
         if not self._closed:
-            await asyncio.sleep(collect_seconds)
+            now = asyncio.get_running_loop().time()
+            await asyncio.sleep(next_turn(now, collect_seconds) - now)
         batch, self._frames = self._frames, []
         self._arrived.clear()
         return batch or (None if self._closed else [])

@@ -51,6 +51,18 @@ def test_up_on_a_taken_port_is_one_line(tmp_path: Path, taken_port: int) -> None
     )
 
 
+@pytest.mark.parametrize("command", ["up", "web"])
+def test_a_taken_media_port_is_one_line(command: str, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("0.0.0.0", 0))
+        port = other.getsockname()[1]
+        ended = capture(tmp_path, command, CAPTURE_PORT="0", CAPTURE_WEBRTC_PORT=str(port))
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        f"Error: UDP port {port} is taken: set CAPTURE_WEBRTC_PORT to another one, or to 0 for any\n"
+    )
+
+
 def test_redirect_on_a_taken_port_is_one_line(tmp_path: Path, taken_port: int) -> None:
     ended = capture(tmp_path, "redirect", "--port", str(taken_port))
     assert ended.returncode == 1

@@ -3,20 +3,27 @@
 import asyncio
 from collections import deque
 
+from app.ingest.turns import next_turn
 from app.media.frames import EncodedFrame
 
 MAX_QUEUED_FRAMES = 1024  # 20 s of audio, 34 s of a screen at 30 fps
 MAX_QUEUED_BYTES = 16 * 1024 * 1024
+READ_SECONDS = 0.1  # the reader is woken so often: a wake-up for each frame would cost more than the frame
 
 
 class FrameQueue:
-    """Full means: the frame is refused, and the caller says so in the next one."""
+    """Full means: the frame is refused, and the caller says so in the next one.
+
+    A reader that waits gets a frame up to `READ_SECONDS` after it was offered, together with those between.
+    """
 
     def __init__(self) -> None:
         self._frames: deque[EncodedFrame] = deque()
         self._bytes = 0
         self._closed = False
         self._changed = asyncio.Event()
+        self._reader_waits = False
+        self._waking: asyncio.TimerHandle | None = None
 
     def offer(self, frame: EncodedFrame) -> bool:
         """Take `frame`, or return False where the queue is full or closed."""
@@ -25,13 +32,17 @@ class FrameQueue:
             return False
         self._frames.append(frame)
         self._bytes += len(frame.data)
-        self._changed.set()
+        if self._reader_waits and self._waking is None:
+            loop = asyncio.get_running_loop()
+            self._waking = loop.call_at(next_turn(loop.time(), READ_SECONDS), self._wake)
         return True
 
     def close(self) -> None:
         """Nothing more will come; what is queued can still be taken."""
         self._closed = True
-        self._changed.set()
+        if self._waking is not None:
+            self._waking.cancel()
+        self._wake()
 
     async def take(self) -> EncodedFrame | None:
         """Return the next frame, or None once the queue is closed and empty."""
@@ -39,7 +50,13 @@ class FrameQueue:
             if self._closed:
                 return None
             self._changed.clear()
+            self._reader_waits = True
             await self._changed.wait()
         frame = self._frames.popleft()
         self._bytes -= len(frame.data)
         return frame
+
+    def _wake(self) -> None:
+        self._waking = None
+        self._reader_waits = False
+        self._changed.set()

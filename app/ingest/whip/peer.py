@@ -3,12 +3,12 @@
 import asyncio
 import logging
 import secrets
-import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 
 from aiortc.rtp import AnyRtcpPacket, RtcpByePacket, RtcpSrPacket
 
 from app.ingest.whip.frame_queue import FrameQueue
+from app.ingest.whip.media_port import MediaPort
 from app.ingest.whip.offer import AcceptedOffer, Kind, OfferRefused, read_offer
 from app.ingest.whip.packets import RtpPacket
 from app.ingest.whip.receiver import TrackReceiver
@@ -19,22 +19,23 @@ from app.media.frames import Codec, EncodedFrame
 __all__ = ["OfferRefused", "WhipPeer", "answer_offer"]
 
 SILENCE_SECONDS = 10.0
+HURRY_TO_CONNECT_SECONDS = 2.0  # a slower handshake can wait a few milliseconds more
+HURRY_SECONDS = 0.2  # while packets are missing or a key frame is due: the port is read more often
 _TICK_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
 
 
 async def answer_offer(
-    offer_sdp: str, *, kind: Kind, addresses: Sequence[str] = (), silence_seconds: float = SILENCE_SECONDS
+    offer_sdp: str, *, kind: Kind, port: MediaPort, silence_seconds: float = SILENCE_SECONDS
 ) -> "WhipPeer":
-    """Answer a publisher's offer of one `kind` track and start waiting for its media.
+    """Answer a publisher's offer of one `kind` track and start waiting for its media on `port`.
 
-    `addresses` are advertised beside loopback; none means this host's own. The answer holds every
-    candidate, so a publisher needs no trickle ICE. The peer ends when nothing arrives for
-    `silence_seconds`. Returns within 5 s. Raises `OfferRefused`, and `Unavailable` where no address can
-    be opened.
+    The answer holds every candidate, so a publisher needs no trickle ICE. The peer ends when nothing
+    arrives for `silence_seconds`. Returns within 5 s. Raises `OfferRefused`, and `Unavailable` where
+    there is no address to advertise.
     """
-    peer = WhipPeer(read_offer(offer_sdp, kind), addresses, silence_seconds)
+    peer = WhipPeer(read_offer(offer_sdp, kind), port, silence_seconds)
     try:
         await peer._open()
     except BaseException:
@@ -46,7 +47,7 @@ async def answer_offer(
 class WhipPeer:
     """A `Source`. Made by `answer_offer`, never directly."""
 
-    def __init__(self, offer: AcceptedOffer, addresses: Sequence[str], silence_seconds: float) -> None:
+    def __init__(self, offer: AcceptedOffer, port: MediaPort, silence_seconds: float) -> None:
         self.codec: Codec = offer.codec
         self.answer_sdp = ""
         self.etag = f'"{secrets.token_hex(16)}"'  # strong, names the ICE session (RFC 9725 section 4.3.1)
@@ -55,8 +56,9 @@ class WhipPeer:
         self.closed = asyncio.Event()
         self.close_reason = ""
         self._silence_seconds = silence_seconds
+        self._port = port
         self._queue = FrameQueue()
-        self._transport = MediaTransport(offer, addresses, self)
+        self._transport = MediaTransport(offer, port, self)
         self._receiver = TrackReceiver(
             offer.codec,
             payload_type=offer.payload_type,
@@ -94,6 +96,7 @@ class WhipPeer:
         self._connecting = asyncio.create_task(self._connect())
 
     async def _connect(self) -> None:
+        self._port.hurry(HURRY_TO_CONNECT_SECONDS)
         try:
             await self._transport.connect()
         except ConnectionError as error:
@@ -108,19 +111,19 @@ class WhipPeer:
 
     # What the transport calls
 
-    def on_rtp(self, packet: RtpPacket) -> None:
-        now = self._heard_at = self._loop.time()
-        self._receiver.on_rtp(packet, now, time.time_ns() // 1000)
-        self.started.set()
-        self._arm()
+    def on_rtp(self, packet: RtpPacket, now: float, wall_us: int) -> None:
+        self._heard_at = now
+        self._receiver.on_rtp(packet, now, wall_us)
+        if self._receiver.is_unsettled or not self.started.is_set():
+            self.started.set()
+            self._port.hurry(HURRY_SECONDS)
+            self._arm()
 
-    def on_rtcp(self, packet: AnyRtcpPacket) -> None:
-        now = self._heard_at = self._loop.time()
+    def on_rtcp(self, packet: AnyRtcpPacket, now: float, wall_us: int) -> None:
+        self._heard_at = now
         if isinstance(packet, RtcpSrPacket):
             info = packet.sender_info
-            self._receiver.on_sender_report(
-                packet.ssrc, info.ntp_timestamp, info.rtp_timestamp, now, time.time_ns() // 1000
-            )
+            self._receiver.on_sender_report(packet.ssrc, info.ntp_timestamp, info.rtp_timestamp, now, wall_us)
         elif isinstance(packet, RtcpByePacket) and self._receiver.is_sending(packet.sources):
             self._end("the publisher said goodbye")
 

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 import aioice
-from aioice.ice import StunProtocol
+from aioice import stun
+from aioice.ice import CandidatePair, StunProtocol
 from aiortc import RTCDtlsTransport, RTCIceGatherer, RTCIceTransport
 from aiortc.rtcdtlstransport import RtpRouter
 
@@ -24,14 +25,22 @@ _SIGNATURES: tuple[tuple[Callable[..., Any], tuple[str, ...]], ...] = (
     (RTCDtlsTransport.start, ("self", "remoteParameters")),
     (RTCDtlsTransport.stop, ("self",)),
     (RTCDtlsTransport._set_role, ("self", "role")),
-    (RTCDtlsTransport._send_rtp, ("self", "data")),
     (RTCDtlsTransport._handle_rtcp_data, ("self", "data")),
     (RTCDtlsTransport._register_rtp_receiver, ("self", "receiver", "parameters")),
     (RtpRouter.route_rtp, ("self", "packet")),
     (aioice.Connection.get_component_candidates, ("self", "component", "addresses", "timeout")),
     (aioice.Connection.data_received, ("self", "data", "component")),
+    (aioice.Connection.request_received, ("self", "message", "addr", "protocol")),
+    (aioice.Connection.check_complete, ("self", "pair")),
     (aioice.Connection.query_consent, ("self",)),
-    (StunProtocol.datagram_received, ("self", "data", "addr")),
+    (CandidatePair.__init__, ("self", "protocol", "remote_candidate")),
+    (StunProtocol.__init__, ("self", "receiver")),
+    (StunProtocol.request, ("self", "request", "addr", "integrity_key", "retransmissions")),
+    (StunProtocol.send_stun, ("self", "message", "addr")),
+    (StunProtocol.send_data, ("self", "data", "addr")),
+    (StunProtocol.connection_lost, ("self", "exc")),
+    (stun.parse_message, ("data",)),
+    (stun.Transaction.response_received, ("self", "message", "addr")),
 )
 
 

@@ -44,13 +44,14 @@ class TrackReceiver:
         counters: TrackCounters,
     ) -> None:
         self._codec = codec
+        self._is_video = codec.is_video
         self._payload_type = payload_type
         self._rtx_payload_type = rtx_payload_type
         self._deliver = deliver
         self._send_rtcp = send_rtcp
         self._counters = counters
         self._assembler = FrameAssembler(
-            make_depacketizer(codec, parameter_sets), counters, is_video=codec.is_video
+            make_depacketizer(codec, parameter_sets), counters, is_video=self._is_video
         )
         self._clock = WallClock(codec.clock_rate_hz)
         self._feedback = FeedbackWriter()
@@ -78,7 +79,8 @@ class TrackReceiver:
             if packet.ssrc != self._ssrc and not self._switch_ssrc(packet, now, wall_us):
                 return
             self._reception.on_packet(sequence_number, packet.timestamp, now)
-            self._clock.on_arrival(self._extend(packet.timestamp), wall_us)
+            if not self._clock.has_reports:
+                self._clock.on_arrival(self._extend(packet.timestamp), wall_us)
         elif packet.payload_type == self._rtx_payload_type and self._ssrc is not None:
             if len(payload) < 2:
                 return
@@ -90,7 +92,18 @@ class TrackReceiver:
         self._counters.bytes += len(payload)
         media = MediaPacket(sequence_number, packet.timestamp, packet.marker, payload)
         self._assemble(self._buffer.push(media, now))
-        self._react(now)
+        if self.is_unsettled:
+            self._react(now)
+
+    @property
+    def is_unsettled(self) -> bool:
+        """Whether packets are missing or a key frame is wanted: `next_deadline` may have come nearer."""
+        return (
+            not self._buffer.is_complete
+            or self._keyframe_asked_for
+            or self._assembler.needs_keyframe
+            or self._keyframes.due is not None
+        )
 
     def on_sender_report(
         self, ssrc: int, ntp_timestamp: int, rtp_timestamp: int, now: float, wall_us: int
@@ -107,7 +120,7 @@ class TrackReceiver:
 
     def request_keyframe(self, now: float) -> None:
         """Ask for a key frame until one comes; no effect on audio."""
-        if self._codec.is_video:
+        if self._is_video:
             self._keyframe_asked_for = True
             self._react(now)
 
@@ -161,7 +174,7 @@ class TrackReceiver:
         return True
 
     def _new_buffer(self) -> ReorderBuffer:
-        give_up_seconds = GIVE_UP_VIDEO_SECONDS if self._codec.is_video else GIVE_UP_AUDIO_SECONDS
+        give_up_seconds = GIVE_UP_VIDEO_SECONDS if self._is_video else GIVE_UP_AUDIO_SECONDS
         return ReorderBuffer(give_up_seconds, self._counters)
 
     def _extend(self, raw_timestamp: int) -> int:
@@ -182,7 +195,7 @@ class TrackReceiver:
                 self._emit(frame)
 
     def _emit(self, frame: AssembledFrame) -> None:
-        if frame.is_keyframe and self._codec.is_video:
+        if frame.is_keyframe and self._is_video:
             self._counters.keyframes += 1
             self._keyframe_asked_for = False
             self._keyframes.settle()
@@ -227,7 +240,7 @@ class TrackReceiver:
         if missing_since is not None and self._ssrc is not None:
             for data in self._feedback.nacks(self._ssrc, self._buffer.take_nacks(now)):
                 self._send_rtcp(data)
-        if not self._codec.is_video or self._ssrc is None:
+        if not self._is_video or self._ssrc is None:
             return
         if self._keyframe_asked_for:
             self._keyframes.ask(now)
@@ -251,7 +264,7 @@ class TrackReceiver:
         bits = (self._counters.bytes - self._bytes_reported) * 8
         self._bytes_reported = self._counters.bytes
         cap = None
-        if self._codec.is_video:
+        if self._is_video:
             self._cap.on_interval(self._reception.fraction_lost, bits / REPORT_SECONDS)
             cap = self._cap.bits_per_second
         self._send_rtcp(self._feedback.report([report], cap, self._ssrc))

@@ -38,6 +38,11 @@ class ReorderBuffer:
         self._restart_at: int | None = None
 
     @property
+    def is_complete(self) -> bool:
+        """Whether nothing is missing."""
+        return not self._missing
+
+    @property
     def missing_since(self) -> float | None:
         """When the oldest gap that is still open was noticed."""
         for missing in self._missing.values():
@@ -49,11 +54,13 @@ class ReorderBuffer:
         if self._next is None:
             self._next = packet.sequence_number
             self._highest = self._next - 1
-        number = self._highest + signed_difference(packet.sequence_number, self._highest & 0xFFFF, 16)
-        if number == self._next and not self._waiting and not self._gap:
-            self._next = number + 1
-            self._highest = max(self._highest, number)
+        if packet.sequence_number == self._next & 0xFFFF and not (
+            self._missing or self._waiting or self._gap
+        ):
+            self._highest = self._next
+            self._next += 1
             return (packet,)
+        number = self._highest + signed_difference(packet.sequence_number, self._highest & 0xFFFF, 16)
         if number < self._highest - _MAX_MISORDER:
             return self._push_far_behind(packet)
         if number < self._next or number in self._waiting:

@@ -44,7 +44,7 @@ async def publish(stream_id: str, request: Request, caller: AnyCaller, context: 
         peer = await answer_offer(
             offer,
             kind="video" if stream.media_type == "video" else "audio",
-            addresses=context.settings.ice_addresses,
+            port=request.app.state.media_port,
             silence_seconds=context.settings.media_silence_seconds,
         )
     except BaseException:

@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 from aiortc.rtp import RtcpReceiverInfo, clamp_packets_lost
 
-from app.ingest.whip.packets import signed_difference
-
 
 @dataclass(slots=True)
 class TrackCounters:
@@ -47,13 +45,14 @@ class ReceptionStatistics:
         self._received += 1
         if self._base is None:
             self._base = self._highest = sequence_number
-        ahead = signed_difference(sequence_number, self._highest & 0xFFFF, 16)
-        if ahead < 0:
+        ahead = (sequence_number - self._highest) & 0xFFFF
+        if ahead >= 0x8000:
             return
         self._highest += ahead
         transit = int(now * self._clock_rate_hz) - timestamp
         if self._transit is not None:
-            self._jitter += (abs(signed_difference(transit, self._transit, 32)) - self._jitter) / 16
+            difference = (transit - self._transit) & 0xFFFFFFFF
+            self._jitter += (min(difference, 0x100000000 - difference) - self._jitter) / 16
         self._transit = transit
 
     def on_sender_report(self, ntp_timestamp: int, now: float) -> None:

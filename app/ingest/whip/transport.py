@@ -5,8 +5,7 @@ the process (a test's publisher) keeps it as it is.
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Sequence
+import time
 from typing import Protocol
 
 import pylibsrtp
@@ -19,29 +18,33 @@ from aiortc import (
     RTCRtpCodecParameters,
 )
 from aiortc.rtcrtpparameters import RTCRtpDecodingParameters, RTCRtpReceiveParameters
-from aiortc.rtp import AnyRtcpPacket, RtcpPacket, is_rtcp
+from aiortc.rtp import AnyRtcpPacket, RtcpPacket
 from aiortc.rtp import RtpPacket as SlowRtpPacket
 
 from app.base.errors import Unavailable
 from app.ingest.whip import pinned
 from app.ingest.whip.answer import write_answer
 from app.ingest.whip.ice import IngestConnection
+from app.ingest.whip.media_port import MediaPort
 from app.ingest.whip.offer import AcceptedOffer
 from app.ingest.whip.packets import RtpPacket, parse_rtp
+from app.ingest.whip.routing import Taken
 
 GATHER_SECONDS = 5.0
 CONNECT_SECONDS = 30.0
 CLOSE_SECONDS = 3.0
-_MAX_UNSENT = 256  # RTCP packets
 
 
 class MediaHandler(Protocol):
-    """Who takes what arrives. Implementers: `peer.WhipPeer`."""
+    """Who takes what arrives, at `now` (monotonic seconds) and `wall_us` (Unix microseconds).
 
-    def on_rtp(self, packet: RtpPacket) -> None:
+    Implementers: `peer.WhipPeer`.
+    """
+
+    def on_rtp(self, packet: RtpPacket, now: float, wall_us: int) -> None:
         """An authenticated RTP packet of the negotiated payload types."""
 
-    def on_rtcp(self, packet: AnyRtcpPacket) -> None:
+    def on_rtcp(self, packet: AnyRtcpPacket, now: float, wall_us: int) -> None:
         """A sender report or goodbye."""
 
     def on_transport_closed(self, reason: str) -> None:
@@ -61,7 +64,7 @@ class _ReceiverSeat:
         self._handler.on_transport_closed("the publisher closed the connection")
 
     async def _handle_rtcp_packet(self, packet: AnyRtcpPacket) -> None:
-        self._handler.on_rtcp(packet)
+        self._handler.on_rtcp(packet, asyncio.get_running_loop().time(), time.time_ns() // 1000)
 
     async def _handle_rtp_packet(self, packet: SlowRtpPacket, arrival_time_ms: int) -> None:
         self._handler.on_rtp(
@@ -72,18 +75,20 @@ class _ReceiverSeat:
                 packet.timestamp,
                 packet.ssrc,
                 packet.payload,
-            )
+            ),
+            asyncio.get_running_loop().time(),
+            time.time_ns() // 1000,
         )
 
 
 class MediaTransport:
     """One publisher's connection: gather, answer, connect, send feedback, close."""
 
-    def __init__(self, offer: AcceptedOffer, addresses: Sequence[str], handler: MediaHandler) -> None:
+    def __init__(self, offer: AcceptedOffer, port: MediaPort, handler: MediaHandler) -> None:
         self._offer = offer
         self._handler = handler
         gatherer = RTCIceGatherer(iceServers=[])
-        connection = IngestConnection(addresses, self._take_media)
+        self._connection = connection = IngestConnection(port, self._take_media)
         connection.ice_controlling = offer.ice.iceLite
         gatherer._connection = connection
         self._ice = RTCIceTransport(gatherer)
@@ -92,14 +97,8 @@ class MediaTransport:
                 f"RTCIceTransport ignores its gatherer's connection: not {pinned.PINNED_VERSIONS}"
             )
         self._dtls = RTCDtlsTransport(self._ice, [RTCCertificate.generateCertificate()])
-        pinned.check_attributes(self._dtls, "_rx_srtp")
-        if self._ice._connection is not connection:
-            raise ImportError(
-                f"RTCIceTransport left its gatherer's connection since {pinned.PINNED_VERSIONS}"
-            )
+        pinned.check_attributes(self._dtls, "_rx_srtp", "_tx_srtp")
         self._dtls._set_role("server")
-        self._unsent: deque[bytes] = deque(maxlen=_MAX_UNSENT)
-        self._sending: asyncio.Task[None] | None = None
 
     async def answer(self) -> str:
         """Gather every candidate and return the SDP answer. Raises `Unavailable`."""
@@ -144,15 +143,12 @@ class MediaTransport:
         self._ice.on("statechange", self._on_state_change)
 
     def send_rtcp(self, data: bytes) -> None:
-        """Send feedback soon; the oldest is dropped where too much of it waits."""
-        self._unsent.append(data)
-        if self._sending is None or self._sending.done():
-            self._sending = asyncio.create_task(self._send_all())
+        """Send feedback; nothing is sent before the handshake is over."""
+        if (srtp := self._dtls._tx_srtp) is not None:
+            self._connection.send_now(srtp.protect_rtcp(data))
 
     async def close(self) -> None:
         """Say goodbye and free the sockets, within `CLOSE_SECONDS`."""
-        if self._sending is not None:
-            self._sending.cancel()
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self._dtls.stop()
@@ -161,20 +157,20 @@ class MediaTransport:
             pass
         self._dtls.remove_all_listeners()
 
-    def _take_media(self, data: bytes) -> bool:
-        """Decrypt and pass on one SRTP or SRTCP datagram; False before the handshake is over."""
+    def _take_media(self, data: bytes, now: float, wall_us: int) -> Taken:
+        """Decrypt and pass on one SRTP or SRTCP datagram."""
         srtp = self._dtls._rx_srtp
         if srtp is None:
-            return False
+            return Taken.EARLY
         try:
-            if is_rtcp(data):
+            if 192 <= data[1] < 224:  # RTCP (RFC 5761 section 4)
                 for report in RtcpPacket.parse(srtp.unprotect_rtcp(data)):
-                    self._handler.on_rtcp(report)
+                    self._handler.on_rtcp(report, now, wall_us)
             elif (packet := parse_rtp(srtp.unprotect(data))) is not None:
-                self._handler.on_rtp(packet)
-        except (pylibsrtp.Error, ValueError):
-            pass  # Forged, replayed or malformed: as if it had not come.
-        return True
+                self._handler.on_rtp(packet, now, wall_us)
+        except (pylibsrtp.Error, ValueError, IndexError):
+            return Taken.NO
+        return Taken.YES
 
     def _register(self) -> None:
         offer = self._offer
@@ -202,10 +198,3 @@ class MediaTransport:
     def _on_state_change(self) -> None:
         if self._dtls.state in ("closed", "failed") or self._ice.state in ("closed", "failed"):
             self._handler.on_transport_closed(f"ICE {self._ice.state}, DTLS {self._dtls.state}")
-
-    async def _send_all(self) -> None:
-        while self._unsent:
-            try:
-                await self._dtls._send_rtp(self._unsent.popleft())
-            except ConnectionError:
-                self._unsent.clear()

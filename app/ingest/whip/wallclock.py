@@ -51,7 +51,7 @@ class WallClock:
         self._offset_us: float | None = None
         self._target_us = 0.0
         self._mapped_timestamp = 0
-        self._has_reports = False
+        self.has_reports = False  # arrivals no longer matter
         self._skew = SkewCorrection()
         self._quickest_us: float | None = None
         self._window_started_us = 0
@@ -71,15 +71,15 @@ class WallClock:
         offset = sender_us + self._skew.on_time(sender_us, arrived_us) - timestamp * self._us_per_tick
         if self._offset_us is None or abs(offset - self._offset_us) > _STEP_US:
             self._offset_us = self._target_us = offset
-        elif not self._has_reports:
+        elif not self.has_reports:
             self._target_us = offset
         else:
             self._target_us += (offset - self._target_us) / _SMOOTHING
-        self._has_reports = True
+        self.has_reports = True
 
     def on_arrival(self, timestamp: int, arrived_us: int) -> None:
         """Take a packet's arrival; only matters while no report has come."""
-        if self._has_reports:
+        if self.has_reports:
             return
         offset = arrived_us - timestamp * self._us_per_tick
         if self._quickest_us is None:

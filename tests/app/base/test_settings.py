@@ -40,6 +40,12 @@ def test_urls_follow_the_public_one() -> None:
     assert Settings(host="127.0.0.1", port=9, public_url=None).websocket_base_url == "ws://127.0.0.1:9"
 
 
+def test_media_comes_to_the_udp_port_of_the_same_number_unless_named() -> None:
+    assert Settings(port=9000).effective_webrtc_port == 9000
+    assert Settings(port=9000, webrtc_port=0).effective_webrtc_port == 0
+    assert Settings(port=9000, webrtc_port=40000).effective_webrtc_port == 40000
+
+
 def test_storage_is_a_folder_of_the_data_folder_unless_named(tmp_path: Path) -> None:
     assert Settings(data_dir=tmp_path).effective_storage_url == f"file://{tmp_path.resolve()}/objects"
     assert Settings(storage_url="file:///other").effective_storage_url == "file:///other"

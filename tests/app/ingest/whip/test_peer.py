@@ -12,6 +12,7 @@ import pytest
 from aiortc.rtcdtlstransport import RTCCertificate, generate_certificate
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from app.ingest.whip.media_port import MediaPort, open_media_port
 from app.ingest.whip.peer import OfferRefused, WhipPeer, answer_offer
 from app.media.frames import Codec, EncodedFrame
 from tests.fixtures.publisher import AudioTrack, Impairment, Publisher, VideoTrack
@@ -23,13 +24,19 @@ FRAME_TICKS = 6000  # 15 frames a second
 @asynccontextmanager
 async def published(publisher: Publisher, *, silence_seconds: float = 10.0) -> AsyncIterator[WhipPeer]:
     offer = await publisher.offer()
-    peer = await answer_offer(offer, kind=publisher.track.kind, silence_seconds=silence_seconds)  # type: ignore[arg-type]
-    try:
-        await publisher.accept(peer.answer_sdp)
-        yield peer
-    finally:
-        await publisher.close()
-        await peer.close()
+    async with open_media_port() as port:
+        peer = await answer_offer(
+            offer,
+            kind=publisher.track.kind,  # type: ignore[arg-type]
+            port=port,
+            silence_seconds=silence_seconds,
+        )
+        try:
+            await publisher.accept(peer.answer_sdp)
+            yield peer
+        finally:
+            await publisher.close()
+            await peer.close()
 
 
 async def take(peer: WhipPeer, count: int) -> list[EncodedFrame]:
@@ -47,6 +54,15 @@ def run(scenario: Callable[[], Awaitable[object]]) -> None:
             await scenario()
 
     asyncio.run(bounded())
+
+
+def run_on_a_port(scenario: Callable[[MediaPort], Awaitable[object]]) -> None:
+    async def with_port() -> None:
+        async with open_media_port() as port:
+            await scenario(port)
+            assert len(port.routes) == 0
+
+    run(with_port)
 
 
 def decode_video(frames: list[EncodedFrame]) -> list[tuple[int, float]]:
@@ -222,28 +238,28 @@ def test_a_publisher_that_falls_silent_is_gone() -> None:
 
 
 def test_an_answer_that_nobody_takes_up_can_be_closed() -> None:
-    async def scenario() -> None:
+    async def scenario(port: MediaPort) -> None:
         publisher = Publisher(AudioTrack())
-        peer = await answer_offer(await publisher.offer(), kind="audio")
+        peer = await answer_offer(await publisher.offer(), kind="audio", port=port)
         await peer.close()
         assert await take(peer, 1) == []
         await publisher.close()
 
-    run(scenario)
+    run_on_a_port(scenario)
 
 
 def test_a_publisher_without_candidates_is_found_by_its_own_checks() -> None:
-    async def scenario() -> None:
+    async def scenario(port: MediaPort) -> None:
         publisher = Publisher(AudioTrack())
         lines = (await publisher.offer()).splitlines(keepends=True)
         kept = [line for line in lines if not line.startswith(("a=candidate", "a=end-of-candidates"))]
-        peer = await answer_offer("".join(kept), kind="audio")
+        peer = await answer_offer("".join(kept), kind="audio", port=port)
         await publisher.accept(peer.answer_sdp)
         assert len(await take(peer, 5)) == 5
         await publisher.close()
         await peer.close()
 
-    run(scenario)
+    run_on_a_port(scenario)
 
 
 def test_a_publisher_with_an_rsa_certificate_connects() -> None:
@@ -260,23 +276,26 @@ def test_a_publisher_with_an_rsa_certificate_connects() -> None:
 
 
 def test_etags_are_strong_and_unique() -> None:
-    async def scenario() -> None:
+    async def scenario(port: MediaPort) -> None:
         publisher = Publisher(AudioTrack())
         offer = await publisher.offer()
-        first, second = await answer_offer(offer, kind="audio"), await answer_offer(offer, kind="audio")
+        first, second = (
+            await answer_offer(offer, kind="audio", port=port),
+            await answer_offer(offer, kind="audio", port=port),
+        )
         assert first.etag != second.etag
         assert first.etag.startswith('"')
         assert first.etag.endswith('"')
         await asyncio.gather(first.close(), second.close(), publisher.close())
 
-    run(scenario)
+    run_on_a_port(scenario)
 
 
 def test_refusing_an_offer_opens_nothing() -> None:
-    async def scenario() -> None:
+    async def scenario(port: MediaPort) -> None:
         publisher = Publisher(AudioTrack())
         with pytest.raises(OfferRefused, match="takes video"):
-            await answer_offer(await publisher.offer(), kind="video")
+            await answer_offer(await publisher.offer(), kind="video", port=port)
         await publisher.close()
 
-    run(scenario)
+    run_on_a_port(scenario)
