@@ -36,7 +36,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             yield
 
     app = FastAPI(title="OpenCapture", version="0.1.0", lifespan=lifespan, redirect_slashes=False)
-    app.add_middleware(NormaliseRequests, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(
+        NormaliseRequests,
+        max_body_bytes=settings.max_body_bytes,
+        max_upload_bytes=settings.max_upload_bytes,
+    )
     install_error_envelope(app)
     app.include_router(health.router)
     if "api" in settings.doors:
