@@ -14,7 +14,6 @@ from pydantic import BaseModel, Field
 from app.api.operations import answer_operation
 from app.base.errors import Forbidden, InvalidRequest, TooLarge
 from app.base.ids import new_id
-from app.base.settings import get_settings
 from app.domain.operations.service import OperationKind, request_operation, restart_operation
 from app.process import Context
 from app.storage.keys import upload_key
@@ -116,7 +115,7 @@ async def read_own_upload(
 
 
 def _own_ticket(context: Context, caller: ServerCaller, url: str, field: str) -> UploadTicket:
-    prefix = get_settings().base_url + UPLOAD_PATH
+    prefix = context.settings.base_url + UPLOAD_PATH
     if not url.startswith(prefix):
         # Fetching what is elsewhere is not served: it would let a caller reach into this network.
         raise InvalidRequest(f"{field}: must be an upload_url of this server; upload a file", field=field)
