@@ -29,7 +29,7 @@ from app.media.editor.timeline import (
 _BLACK = Colour(0, 0, 0)
 _DEFAULT_SIZE = 1280, 720
 _DEFAULT_SECONDS = 5.0  # of an overlay without an end on a timeline without a video
-_HORIZONTAL = {"L": "left", "R": "right"}
+_HORIZONTAL = {"L": "left", "C": "center", "R": "right"}
 
 
 def _expression(value: object) -> Expression:
@@ -213,7 +213,9 @@ def _placed(where: str, start: float, seconds: float, asset: Any) -> PlacedClip:
 
 
 def _text(text: str, style: TextStyle) -> TextAsset:
-    aligned = next((_HORIZONTAL[letter] for letter in style.textalign.upper() if letter in _HORIZONTAL), None)
+    # Letters as drawtext combines them, such as `T+C`; lines begin at the left where none says otherwise.
+    letters = [letter for letter in style.textalign.upper() if letter in _HORIZONTAL]
+    aligned = _HORIZONTAL[letters[0]] if letters else "left"
     background = Background(
         width=style.boxw, height=style.boxh, color=style.boxcolor, border_width=style.boxborderw
     )
@@ -223,7 +225,7 @@ def _text(text: str, style: TextStyle) -> TextAsset:
         border=Border(color=style.bordercolor, width=style.borderw),
         shadow=Shadow(color=style.shadowcolor, x=max(style.shadowx, 0), y=max(style.shadowy, 0)),
         background=background if style.box else None,
-        alignment=Alignment.model_validate({"horizontal": aligned or "center"}),
+        alignment=Alignment.model_validate({"horizontal": aligned}),
         tabsize=style.tabsize,
         line_spacing=style.linespacing,
     )

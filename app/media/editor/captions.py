@@ -152,7 +152,10 @@ def _write(mask: Image.Image, spot: _Set, grown: float, stroke: float) -> None:
 
 
 def _face(font: CaptionFont, text: str, grown: float = 1.0) -> Typeface:
+    """The typeface in the font's size, which in ASS is that of a line."""
     size = font.font_size * font.scale_y / 100 * grown
+    asked = find_typeface(font.font_name, size, bold=font.bold, italic=font.italic, text=text)
+    size *= size / asked.line_height
     return find_typeface(font.font_name, size, bold=font.bold, italic=font.italic, text=text)
 
 

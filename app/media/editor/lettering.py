@@ -9,7 +9,7 @@ from app.media.editor.colours import Colour
 from app.media.editor.fonts import Typeface
 
 _SLANT = 0.2  # 11 degrees, what most oblique typefaces have
-_BOLD_SHARE = 1 / 28
+_BOLD_SHARE = 1 / 45
 
 
 def advance(face: Typeface, text: str, spacing: float = 0.0) -> float:

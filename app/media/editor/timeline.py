@@ -19,7 +19,7 @@ Fit = Literal["crop", "cover", "contain", "none"]
 Filter = Literal["blur", "boost", "contrast", "darken", "greyscale", "lighten", "muted", "negative"]
 _Side = Annotated[int, Field(ge=1, le=4096)]
 _Cut = Annotated[Number, Field(ge=0, le=16_384)]
-AssetId = Annotated[str, Field(min_length=1, max_length=100)]
+AssetId = Annotated[str, Field(max_length=100, pattern=r"^[A-Za-z0-9_-]+$")]
 
 
 class Crop(Part):

@@ -94,7 +94,9 @@ async def test_a_lease_that_ran_out_is_taken_over_and_its_first_holder_saves_not
 async def test_extending_shows_progress(context: Context, operation_id: str) -> None:
     await take(context, operation_id, "worker", seconds=1)
     async with context.db.transaction() as session:
-        await operations.extend_lease(session, operation_id, worker="worker", seconds=60, percentage=42)
+        await operations.extend_lease(
+            session, operation_id, worker="worker", seconds=60, percentage=42
+        )
     extended = await row(context, operation_id)
     assert extended.percentage == 42
     assert extended.leased_until is not None

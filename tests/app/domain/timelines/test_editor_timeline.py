@@ -111,6 +111,7 @@ CLIP = "tracks[0].clips[1].clip"
         ("tracks/0/clips/1/clip/asset/type", "html", f"{CLIP}.asset.type"),
         ("tracks/0/clips/1/clip/asset", {"id": "m-1"}, f"{CLIP}.asset.type"),
         ("tracks/0/clips/1/clip/asset/id", "", f"{CLIP}.asset.id"),
+        ("tracks/0/clips/1/clip/asset/id", "m-\x00", f"{CLIP}.asset.id"),
         ("tracks/0/clips/1/clip/asset/volume", 50, f"{CLIP}.asset.volume"),
         ("tracks/0/clips/1/clip/asset/start", -0.1, f"{CLIP}.asset.start"),
         ("tracks/0/clips/1/clip/asset/crop", {"left": -1}, f"{CLIP}.asset.crop.left"),

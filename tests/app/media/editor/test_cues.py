@@ -77,7 +77,7 @@ def words(text: str, seconds: float = 0.5) -> list[Word]:
 
 
 def test_a_long_sentence_is_cut_into_what_has_room() -> None:
-    style = CaptionStyle.model_validate({"font": {"font_size": 40}})
+    style = CaptionStyle.model_validate({"font": {"font_size": 60}})
     sentence = words("it was the best of times it was the worst of times it was the age of wisdom")
     cues = spoken_cues([sentence], style, lambda some: fits_canvas(some, style, CANVAS))
     assert len(cues) > 1
