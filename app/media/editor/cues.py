@@ -131,14 +131,13 @@ def _event_words(
     for text, look in parse_tags(event.text, base, subtitles.styles):
         if look.drawing:
             continue
-        font = style.font.model_copy(
-            update={
-                "bold": bool(look.bold) or (style.font.bold and look is base),
-                "italic": bool(look.italic),
-                "underline": bool(look.underline),
-                "strikeout": bool(look.strikeout),
-            }
-        )
+        # Where the text's own tags change a flag; else it is that of the style in force.
+        changed = {
+            flag: bool(getattr(look, flag))
+            for flag in ("bold", "italic", "underline", "strikeout")
+            if getattr(look, flag) != getattr(base, flag)
+        }
+        font = style.font.model_copy(update=changed)
         lines = text.replace("\\h", " ").replace("\\n", " ").split("\\N")
         for number, line in enumerate(lines):
             words = [(piece, font, False) for word in line.split() for piece in _pieces(word)]

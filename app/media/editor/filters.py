@@ -18,7 +18,12 @@ FILTERS: dict[Filter, str] = {
     "muted": "lutyuv=y=(val-126)*0.8+126:u=(val-128)*0.5+128:v=(val-128)*0.5+128",
     "negative": "lutyuv=y=251-val:u=256-val:v=256-val",
 }
-_TURNS = {90: "transpose=cclock", 180: "hflip,vflip", -180: "hflip,vflip", -90: "transpose=clock"}
+_TURNS = {
+    90: ["transpose=cclock"],
+    180: ["hflip", "vflip"],
+    -180: ["hflip", "vflip"],
+    -90: ["transpose=clock"],
+}
 
 
 class FrameGraph:
@@ -27,13 +32,12 @@ class FrameGraph:
     def __init__(self, template: av.VideoFrame, window: Window, *, kind: Filter | None, alpha: bool) -> None:
         source, seen = window.source, window.visible
         steps = [
+            *_TURNS.get(template.rotation, []),
             f"crop={source.width}:{source.height}:{source.left}:{source.top}:exact=1",
             f"scale={window.scaled[0]}:{window.scaled[1]}:flags=bicubic",
             f"crop={seen.width}:{seen.height}:{seen.left}:{seen.top}:exact=1",
             f"format={'yuva420p' if alpha else 'yuv420p'}",
         ]
-        if turn := _TURNS.get(template.rotation):
-            steps.insert(0, turn)
         if kind:
             steps.append(FILTERS[kind])
         self._graph = av.filter.Graph()
@@ -43,7 +47,7 @@ class FrameGraph:
             format=template.format,
             time_base=template.time_base,
         )
-        nodes = [self._graph.add(*_named(step)) for part in steps for step in _split(part)]
+        nodes = [self._graph.add(*_named(step)) for step in steps]
         self._sink = self._graph.add("buffersink")
         self._graph.link_nodes(self._source, *nodes, self._sink).configure()
 
@@ -59,10 +63,6 @@ def upright_size(frame: av.VideoFrame) -> tuple[int, int]:
     """Width and height of the frame after the turn that its camera asks for."""
     turned = abs(frame.rotation) == 90
     return (frame.height, frame.width) if turned else (frame.width, frame.height)
-
-
-def _split(part: str) -> list[str]:
-    return part.split(",") if part == "hflip,vflip" else [part]
 
 
 def _named(step: str) -> tuple[str, str | None]:

@@ -1,3 +1,4 @@
+import struct
 import wave
 from fractions import Fraction
 from pathlib import Path
@@ -76,6 +77,24 @@ def test_videos_become_fragmented_mp4(
     assert np.diff(flashes) == pytest.approx([1.0, 1.0], abs=0.07)
     if sound:
         assert beep_seconds(made.path) == pytest.approx(flashes, abs=0.15)
+
+
+def test_a_video_on_its_side_is_turned(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "upload", "libx264", "mp4", sound=None, seconds=1.0)
+    data = bytearray(path.read_bytes())
+    matrix = data.find(b"tkhd") + 4 + 40  # ISO/IEC 14496-12 clause 8.3.2: a phone that is held upright
+    one = 0x10000
+    data[matrix : matrix + 36] = struct.pack(">9i", 0, one, 0, -one, 0, 0, SIZE[1] * one, 0, 0x40000000)
+    path.write_bytes(data)
+    found = sniff(path)
+    assert isinstance(found, SniffedMedia)
+    assert (found.width, found.height, found.can_copy) == (SIZE[1], SIZE[0], False)
+    made = take_in(path, found, tmp_path / "made.mp4")
+    with av.open(str(made.path)) as container:
+        shown = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)][-1]
+    # What was at the lower left, red, is at the upper left now; what was at the upper right, green, below.
+    assert shown[5, 5].argmax() == 0
+    assert shown[-5, -5].argmax() == 1
 
 
 def test_an_image_on_its_side_is_turned(tmp_path: Path) -> None:

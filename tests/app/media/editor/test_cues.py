@@ -25,7 +25,7 @@ Dialogue: 0,0:00:01.00,0:00:03.00,Loud,,0,0,0,,Hello {\i1}there{\i0}\Nworld
 Dialogue: 0,0:00:04.00,0:00:05.00,Loud,,0,0,0,,{\an1\pos(30,40)}placed
 Comment: 0,0:00:04.00,0:00:05.00,Loud,,0,0,0,,nobody sees this
 """  # noqa: E501 - a format line cannot be broken
-SRT = "1\n00:00:00,500 --> 00:00:01,500\nPlain words\n\n2\n00:00:02,000 --> 00:00:03,000\nmore\n"
+SRT = "1\n00:00:00,500 --> 00:00:01,500\nPlain words\n\n2\n00:00:02,000 --> 00:00:03,000\nmore <b>words</b>\n"
 
 
 def encoded(text: str) -> str:
@@ -55,10 +55,12 @@ def test_an_ass_file_keeps_its_styles_scaled_to_the_canvas() -> None:
 
 
 def test_an_srt_file_takes_the_style_that_is_asked_for() -> None:
-    asked = CaptionStyle.model_validate({"font": {"font_size": 44}})
+    asked = CaptionStyle.model_validate({"font": {"font_size": 44, "italic": True}})
     cues = file_cues(read_subtitles(encoded(SRT)), asked, CANVAS, 0.0)
     assert [(cue.start_seconds, cue.end_seconds) for cue in cues] == [(0.5, 1.5), (2.0, 3.0)]
     assert cues[0].style == asked
+    assert [one.font.bold for one in cues[1].words] == [False, True]
+    assert all(one.font.italic for cue in cues for one in cue.words)
     plain, words = (one.word for one in cues[0].words)
     assert (plain.start_seconds, words.end_seconds) == (0.5, 1.5)
     assert plain.end_seconds == words.start_seconds == 1.0
