@@ -15,6 +15,12 @@ RUN /opt/opencapture/bin/pip install --no-cache-dir ".[${EXTRAS}]"
 
 FROM python:3.11-slim-bookworm
 
+# Typefaces for texts and captions beyond ASCII, which is what Pillow carries.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends fonts-dejavu-core \
+    && rm -rf /var/lib/apt/lists/*
+
 RUN useradd --system --uid 10001 --create-home --home-dir /data opencapture
 COPY --from=build /opt/opencapture /opt/opencapture
 

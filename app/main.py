@@ -53,7 +53,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
     )
     app.state.details = {}  # what /readyz tells beside its checks
-    app.add_middleware(NormaliseRequests, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(
+        NormaliseRequests,
+        max_body_bytes=settings.max_body_bytes,
+        max_upload_bytes=settings.max_upload_bytes,
+    )
     install_error_envelope(app)
     app.include_router(health.router)
     if "api" in settings.doors:

@@ -7,12 +7,14 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
+from app.api.shapes import asset_shape
 from app.base.errors import CaptureError
 from app.base.settings import get_settings
+from app.domain.assets.service import get_asset
 from app.domain.operations.models import Operation
-from app.domain.operations.service import get_operation
+from app.domain.operations.service import OperationKind, get_operation
 from app.process import Context
-from app.wire.deps import ServerCaller, Session
+from app.wire.deps import AppContext, ServerCaller
 from app.wire.envelope import Json, failure, success
 
 router = APIRouter(tags=["operations"])
@@ -33,18 +35,20 @@ async def answer_operation(context: Context, account_id: str, operation_id: str)
         async with context.db.transaction() as session:
             operation = await get_operation(session, account_id, operation_id)
         if operation.status in ("done", "failed") or time.monotonic() > deadline:
-            return _answer(operation)
+            return await _answer(context, operation)
         await asyncio.sleep(LOOK_SECONDS)
 
 
 @router.get("/async-response/{operation_id}", response_model=None)
-async def poll(operation_id: str, caller: ServerCaller, session: Session) -> Json | JSONResponse:
-    return _answer(await get_operation(session, caller.account_id, operation_id))
+async def poll(operation_id: str, caller: ServerCaller, context: AppContext) -> Json | JSONResponse:
+    async with context.db.transaction() as session:
+        operation = await get_operation(session, caller.account_id, operation_id)
+    return await _answer(context, operation)
 
 
-def _answer(operation: Operation) -> Json | JSONResponse:
+async def _answer(context: Context, operation: Operation) -> Json | JSONResponse:
     if operation.status == "done":
-        return success(operation.result or {})
+        return success(await _result(context, operation))
     if operation.status == "failed":
         return failure(OperationFailed(operation.error or "the operation failed"))
     # `data` is an object in every poll: Python 0.5.1 crashes on null.
@@ -53,3 +57,12 @@ def _answer(operation: Operation) -> Json | JSONResponse:
         "percentage": operation.percentage,
     }
     return success(data) | {"status": "processing", "request_type": "sync"}
+
+
+async def _result(context: Context, operation: Operation) -> Json:
+    """What the operation made; of an upload the asset itself, as the SDKs build it from the reply."""
+    result = operation.result or {}
+    if operation.kind != OperationKind.IMPORT_UPLOAD:
+        return result
+    async with context.db.transaction() as session:
+        return asset_shape(await get_asset(session, operation.account_id, result["asset_id"]))

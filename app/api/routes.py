@@ -2,8 +2,18 @@
 
 from fastapi import APIRouter
 
-from app.api import collections, editor, operations, recorders, sessions, streams, videos
+from app.api import collections, editor, images, operations, recorders, sessions, streams, uploads, videos
 
 router = APIRouter()
-for resource in (sessions, recorders, collections, streams, videos, editor, operations):
+for resource in (
+    sessions,
+    recorders,
+    uploads,
+    collections,
+    streams,
+    videos,
+    images,
+    editor,
+    operations,
+):
     router.include_router(resource.router)

@@ -13,6 +13,7 @@ from app.domain.sessions.models import CaptureSession, Channel
 from app.domain.sessions.states import Status
 from app.domain.streams.models import Stream
 from app.wire.publish_paths import publish_path
+from app.wire.tickets import FileTicket, sign_file
 
 Json = dict[str, Any]
 
@@ -153,11 +154,13 @@ def asset_shape(asset: Asset) -> Json:
         if asset.thumbnail_key and asset.playback_slug
         else None
     )
+    more = {"url": file_url(asset)} if asset.kind == "image" else {}
     return {
         "id": asset.id,
         "collection_id": asset.collection_id,
         "name": asset.name,
         "description": asset.description,
+        **more,
         "length": round(asset.length_seconds, 3),
         "size": asset.size_bytes,
         "user_id": asset.account_id,
@@ -166,3 +169,11 @@ def asset_shape(asset: Asset) -> Json:
         "thumbnail_url": thumbnail,
         **asset_links(asset),
     }
+
+
+def file_url(asset: Asset) -> str:
+    """A link to the asset's file that needs no key, for `FILE_TICKET_SECONDS`."""
+    settings = get_settings()
+    ticket = sign_file(settings, FileTicket(asset.account_id, asset.id))
+    ending = asset.storage_key.rpartition(".")[2]
+    return f"{settings.base_url}/file/{ticket}/{asset.id}.{ending}"

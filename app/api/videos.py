@@ -21,6 +21,7 @@ from app.domain.operations.service import (
     request_operation,
     restart_operation,
 )
+from app.domain.transcripts.service import index_subject
 from app.wire.deps import AppContext, ServerCaller, Session
 from app.wire.envelope import success
 
@@ -58,7 +59,7 @@ async def show_video(video_id: str, caller: ServerCaller, session: Session) -> J
 
 @router.delete("/video/{video_id}")
 async def delete_video(video_id: str, caller: ServerCaller, context: AppContext) -> Json:
-    return await _delete(context, caller, video_id, "video")
+    return await delete_stored(context, caller, video_id, "video")
 
 
 @router.get("/audio")
@@ -75,7 +76,7 @@ async def show_audio(audio_id: str, caller: ServerCaller, session: Session) -> J
 
 @router.delete("/audio/{audio_id}")
 async def delete_audio(audio_id: str, caller: ServerCaller, context: AppContext) -> Json:
-    return await _delete(context, caller, audio_id, "audio")
+    return await delete_stored(context, caller, audio_id, "audio")
 
 
 @router.post("/video/{video_id}/index", response_model=None)
@@ -91,7 +92,7 @@ async def index(
             session,
             caller.account_id,
             OperationKind.INDEX_SPOKEN_WORDS,
-            _index_subject(asset.id),
+            index_subject(asset.id),
             {"asset_id": asset.id, "language_code": wanted.language_code},
         )
         if operation.status == "failed" or (operation.status == "done" and wanted.force):
@@ -145,7 +146,7 @@ async def compile_shots(wanted: list[CompiledShots], caller: ServerCaller, sessi
 
 async def _indexed(session: Session, caller: ServerCaller, video_id: str) -> Asset:
     asset = await get_asset(session, caller.account_id, video_id, kind="video")
-    operation = await find_operation(session, caller.account_id, _index_subject(asset.id))
+    operation = await find_operation(session, caller.account_id, index_subject(asset.id))
     if operation is None:
         raise InvalidRequest(f"{asset.id} is not indexed: call index_spoken_words first", code="not_indexed")
     if operation.status != "done":
@@ -153,7 +154,8 @@ async def _indexed(session: Session, caller: ServerCaller, video_id: str) -> Ass
     return asset
 
 
-async def _delete(context: AppContext, caller: ServerCaller, asset_id: str, kind: Any) -> Json:
+async def delete_stored(context: AppContext, caller: ServerCaller, asset_id: str, kind: Any) -> Json:
+    """Remove an asset, then its files."""
     async with context.db.transaction() as session:
         asset = await get_asset(session, caller.account_id, asset_id, kind=kind)
         keys = await delete_asset(session, asset)
@@ -161,7 +163,3 @@ async def _delete(context: AppContext, caller: ServerCaller, asset_id: str, kind
     for key in keys:
         await context.storage.delete(key)
     return success({"id": asset_id}, message=f"{kind} deleted")
-
-
-def _index_subject(asset_id: str) -> str:
-    return f"index_spoken_words:{asset_id}"

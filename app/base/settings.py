@@ -22,6 +22,7 @@ class Settings(BaseSettings):
     public_url: str | None = None
     doors: Annotated[tuple[Door, ...], NoDecode] = ALL_DOORS
     max_body_bytes: int = 10 * 1024 * 1024
+    max_upload_bytes: int = 4 * 1024 * 1024 * 1024
 
     # Where things live. A database or Redis URL that is given means: nothing of that kind is embedded.
     data_dir: Path = Path("data")

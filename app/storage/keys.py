@@ -29,3 +29,8 @@ def speech_key(account_id: str, stream_id: str, chunk_id: str) -> str:
 def asset_key(account_id: str, asset_id: str, render_id: str, extension: str) -> str:
     """A finished file of one asset. `render_id` keeps a retried render off the key of the first try."""
     return f"{account_id}/assets/{asset_id}/{render_id}.{extension}"
+
+
+def upload_key(account_id: str, upload_id: str) -> str:
+    """A file as a client uploaded it."""
+    return f"{account_id}/uploads/{upload_id}"

@@ -12,7 +12,8 @@ Every test's name begins with the number of its check.
 | 21, 22, 28, 29 | live transcripts, their routing and search | test_transcripts.py |
 | 31, 32, 33, 39 | exports | test_exports.py |
 | 34, 35, 36, 37 | indexing and searching a recording | test_video_search.py |
-| 38 | the editor | test_editor.py |
+| 38, 60, 61 | the editor, and the old timeline | test_editor.py |
+| 58, 59, 68 | uploads, images and their links | test_uploads.py |
 | 43, 44, 45 | slashes, errors, deletions | test_wire.py |
 
 Python is 0.4.0 and 0.5.1 where a test takes `py`, else as the check says; Node is 0.2.0. Three captures are

@@ -5,14 +5,12 @@ import tempfile
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from app.base.errors import InvalidRequest
 from app.domain.assets.links import asset_links
-from app.domain.assets.service import add_asset, get_asset, new_asset_id
-from app.domain.assets.timeline import TimelineClip, read_timeline
+from app.domain.assets.service import add_asset, new_asset_id
 from app.domain.operations import service as operations
 from app.domain.operations.models import Operation
-from app.media.render import Clip, Timeline, Track
-from app.media.render import render_timeline as render
+from app.domain.timelines.service import load_timeline
+from app.media.editor.render import render_timeline as render
 from app.process import Context
 from workers.tasks.lease import Lease
 from workers.tasks.store_media import store_media
@@ -20,15 +18,16 @@ from workers.tasks.store_media import store_media
 
 async def render_timeline(context: Context, operation: Operation, lease: Lease) -> None:
     """Make the file, then register it with its links in one transaction."""
-    request = read_timeline(operation.request["timeline"])
+    async with context.db.transaction() as session:
+        loaded = await load_timeline(session, operation.account_id, operation.request)
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="capture-render-")))
-        tracks = []
-        for track in request.tracks:
-            clips = [await _clip(context, stack, operation.account_id, clip) for clip in track]
-            tracks.append(Track(clips))
-        timeline = Timeline(request.width, request.height, request.background, tracks)
-        rendered = await asyncio.to_thread(render, timeline, folder / "render.mp4", on_progress=lease.report)
+        files = {
+            asset_id: await stack.enter_async_context(context.storage.local_path(asset.storage_key))
+            for asset_id, asset in loaded.assets.items()
+        }
+        target = folder / "render.mp4"
+        rendered = await asyncio.to_thread(render, loaded.timeline, files, target, lease.report)
         asset_id = new_asset_id("video")
         file = await store_media(context, rendered, account_id=operation.account_id, asset_id=asset_id)
     async with context.db.transaction() as session:
@@ -43,21 +42,3 @@ async def render_timeline(context: Context, operation: Operation, lease: Lease) 
         )
         result = {"video_id": asset.id, **asset_links(asset)}
         await operations.finish(session, operation.id, worker=lease.worker, result=result)
-
-
-async def _clip(context: Context, stack: AsyncExitStack, account_id: str, clip: TimelineClip) -> Clip:
-    async with context.db.transaction() as session:
-        asset = await get_asset(session, account_id, clip.asset_id)
-    if asset.kind == "image" or (clip.kind == "video" and asset.kind != "video"):
-        raise InvalidRequest(f"{asset.id} cannot be used as {clip.kind}")
-    path = await stack.enter_async_context(context.storage.local_path(asset.storage_key))
-    return Clip(
-        kind=clip.kind,
-        path=path,
-        start_seconds=clip.start_seconds,
-        duration_seconds=clip.duration_seconds,
-        asset_start_seconds=clip.asset_start_seconds,
-        volume=clip.volume,
-        opacity=clip.opacity,
-        fit=clip.fit,
-    )

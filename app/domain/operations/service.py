@@ -1,5 +1,6 @@
 """Requests long-running work once, hands it out under a lease, and keeps how it ended."""
 
+import json
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any
@@ -8,7 +9,7 @@ from sqlalchemy import and_, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.base.errors import Conflict, NotFound
+from app.base.errors import Conflict, InvalidRequest, NotFound
 from app.base.ids import new_id, utc_now
 from app.domain.operations.models import Operation
 from app.domain.outbox.jobs import RING_AGAIN_SECONDS, Job, enqueue
@@ -18,6 +19,7 @@ MAX_ATTEMPTS = 5
 
 class OperationKind(StrEnum):
     EXPORT_SESSION = "export_session"
+    IMPORT_UPLOAD = "import_upload"
     INDEX_SPOKEN_WORDS = "index_spoken_words"
     RENDER_TIMELINE = "render_timeline"
 
@@ -31,7 +33,11 @@ class LeaseLost(Conflict):
 async def request_operation(
     session: AsyncSession, account_id: str, kind: OperationKind, subject: str, request: dict[str, Any]
 ) -> Operation:
-    """Return the operation of `subject`, made and enqueued if there was none."""
+    """Return the operation of `subject`, made and enqueued if there was none.
+
+    Raises `InvalidRequest` for a request that holds what the database's JSON cannot.
+    """
+    _check_storable(request)
     made = await session.scalar(
         insert(Operation)
         .values(
@@ -52,6 +58,17 @@ async def request_operation(
     operation = await find_operation(session, account_id, subject)
     assert operation is not None
     return operation
+
+
+def _check_storable(request: dict[str, Any]) -> None:
+    """Python's JSON lets NaN, lone surrogates and U+0000 through; Postgres takes none of them."""
+    try:
+        text = json.dumps(request, ensure_ascii=False, allow_nan=False)
+        text.encode()
+    except ValueError as error:
+        raise InvalidRequest("the request holds a number or a character that JSON has not") from error
+    if "\\u0000" in text:
+        raise InvalidRequest("the request holds the character U+0000")
 
 
 async def restart_operation(session: AsyncSession, operation: Operation) -> None:

@@ -157,6 +157,11 @@ async def list_utterances(
     return list(rows), total or 0
 
 
+def index_subject(asset_id: str) -> str:
+    """What the operation that finds an asset's words is about."""
+    return f"index_spoken_words:{asset_id}"
+
+
 async def replace_asset_utterances(
     session: AsyncSession, asset_id: str, operation_id: str, spoken: Sequence[Spoken]
 ) -> None:

@@ -1,0 +1,135 @@
+"""Files in: a signed URL takes the bytes, an upload makes them a video, an audio or an image."""
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, File, Query, UploadFile
+from fastapi.responses import JSONResponse, StreamingResponse
+from pydantic import BaseModel, Field
+
+from app.api.operations import answer_operation
+from app.base.errors import Forbidden, InvalidRequest, TooLarge
+from app.base.ids import new_id
+from app.domain.operations.service import OperationKind, request_operation, restart_operation
+from app.process import Context
+from app.storage.keys import upload_key
+from app.wire.deps import AppContext, PathCollection, ServerCaller
+from app.wire.envelope import Json, success
+from app.wire.normalise import UPLOAD_PATH
+from app.wire.tickets import UploadTicket, read_upload, sign_upload
+
+router = APIRouter(tags=["uploads"])
+MAX_NAME_CHARACTERS = 200
+
+
+class UploadRequest(BaseModel):
+    url: str
+    name: str | None = Field(None, max_length=1000)
+    description: str | None = Field(None, max_length=10_000)
+    callback_url: str | None = None
+    media_type: Literal["video", "audio", "image"] | None = None
+
+
+@router.get("/collection/{collection_id}/upload_url")
+async def upload_url(
+    collection: PathCollection,
+    caller: ServerCaller,
+    context: AppContext,
+    name: Annotated[str, Query(max_length=1000)] = "",
+) -> Json:
+    """Where one file may be posted, without credentials, for an hour. Node sends no name."""
+    ticket = UploadTicket(caller.account_id, collection.id, new_id("up"), name[:MAX_NAME_CHARACTERS])
+    url = f"{context.settings.base_url}{UPLOAD_PATH}{sign_upload(context.settings, ticket)}"
+    return success({"upload_url": url})
+
+
+@router.post(UPLOAD_PATH + "{ticket}")
+async def store_upload(ticket: str, context: AppContext, file: Annotated[UploadFile, File()]) -> Json:
+    """Store the file of a form. Its name and type say nothing that is believed (contract: Python cuts them).
+
+    Raises `ObjectExists` when the URL has been used.
+    """
+    granted = read_upload(context.settings, ticket)
+    with tempfile.TemporaryDirectory(prefix="capture-upload-") as folder:
+        path = Path(folder) / "upload"
+        await asyncio.to_thread(_copied, file, path)
+        await context.storage.put_file(upload_key(granted.account_id, granted.upload_id), path)
+    return success({"name": granted.name})
+
+
+@router.get(UPLOAD_PATH + "{ticket}")
+async def read_back(ticket: str, context: AppContext) -> StreamingResponse:
+    """The bytes that were posted. Never shown as a page of ours, whatever they hold."""
+    granted = read_upload(context.settings, ticket)
+    key = upload_key(granted.account_id, granted.upload_id)
+    size_bytes = await context.storage.size_bytes(key)
+    headers = {
+        "Content-Length": str(size_bytes),
+        "Content-Disposition": "attachment",
+        "X-Content-Type-Options": "nosniff",
+    }
+    return StreamingResponse(
+        context.storage.read(key), media_type="application/octet-stream", headers=headers
+    )
+
+
+@router.post("/collection/{collection_id}/upload", response_model=None)
+async def upload(
+    wanted: UploadRequest, collection: PathCollection, caller: ServerCaller, context: AppContext
+) -> Json | JSONResponse:
+    """Make an uploaded file an asset of the collection; asking again for the same file gives the same one."""
+    granted = _own_ticket(context, caller, wanted.url, "url")
+    await context.storage.size_bytes(upload_key(granted.account_id, granted.upload_id))
+    request = {
+        "upload_id": granted.upload_id,
+        "collection_id": collection.id,
+        "name": (wanted.name or granted.name or "Upload")[:MAX_NAME_CHARACTERS],
+        "description": wanted.description or "",
+        "media_type": wanted.media_type,
+    }
+    async with context.db.transaction() as session:
+        subject = f"upload:{granted.upload_id}:{collection.id}"
+        operation = await request_operation(
+            session, caller.account_id, OperationKind.IMPORT_UPLOAD, subject, request
+        )
+        if operation.status == "failed":
+            operation.request = request
+            await restart_operation(session, operation)
+    return await answer_operation(context, caller.account_id, operation.id)
+
+
+async def read_own_upload(
+    context: Context, caller: ServerCaller, url: str, *, field: str, max_bytes: int
+) -> bytes:
+    """The bytes of a file that the caller's account uploaded. Raises `InvalidRequest`, `Forbidden`,
+    `ObjectMissing` or `TooLarge`."""
+    granted = _own_ticket(context, caller, url, field)
+    key = upload_key(granted.account_id, granted.upload_id)
+    if await context.storage.size_bytes(key) > max_bytes:
+        raise TooLarge(f"{field}: the file may have at most {max_bytes} bytes", field=field)
+    return b"".join([block async for block in _blocks(context, key)])
+
+
+def _own_ticket(context: Context, caller: ServerCaller, url: str, field: str) -> UploadTicket:
+    prefix = context.settings.base_url + UPLOAD_PATH
+    if not url.startswith(prefix):
+        # Fetching what is elsewhere is not served: it would let a caller reach into this network.
+        raise InvalidRequest(f"{field}: must be an upload_url of this server; upload a file", field=field)
+    granted = read_upload(context.settings, url.removeprefix(prefix).rstrip("/"))
+    if granted.account_id != caller.account_id:
+        raise Forbidden(f"{field}: this upload URL is another account's", field=field)
+    return granted
+
+
+async def _blocks(context: Context, key: str) -> AsyncIterator[bytes]:
+    async for block in context.storage.read(key):
+        yield block
+
+
+def _copied(file: UploadFile, path: Path) -> None:
+    with path.open("wb") as target:
+        shutil.copyfileobj(file.file, target, 1024 * 1024)
