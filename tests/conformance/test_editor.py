@@ -263,4 +263,3 @@ def test_the_same_timeline_gives_the_same_video(stack: RunningStack, uploaded: d
     assert answers[0] == answers[1]
     assert answers[0]["success"] is True
     assert json.dumps(answers[0]["data"]).count("m-") == 1
->>>>>>> editor
