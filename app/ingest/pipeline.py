@@ -4,6 +4,9 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.base.errors import Unavailable
 from app.base.logs import bind
 from app.domain.streams.service import media_flows
 from app.ingest.contract import Sink, Source
@@ -12,6 +15,8 @@ from app.ingest.sinks.speech import SpeechListener
 from app.process import Context
 
 logger = logging.getLogger(__name__)
+
+ANNOUNCE_AGAIN_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,7 @@ class Pipeline:
         self._sinks: list[Sink] = []
         self._speech: SpeechListener | None = None
         self._leaving: set[asyncio.Task[None]] = set()
+        self._may_listen = not source.codec.is_video
         if stream.store:
             self._sinks.append(
                 Recorder(
@@ -62,10 +68,15 @@ class Pipeline:
 
     def listen(self, wanted: bool) -> None:
         """Start or stop listening for speech; stopping passes on what was said so far."""
-        if wanted and self._speech is None and not self.source.codec.is_video:
-            self._speech = SpeechListener(
-                self._context, account_id=self.stream.account_id, stream_id=self.stream.stream_id
-            )
+        if wanted and self._speech is None and self._may_listen:
+            try:
+                self._speech = SpeechListener(
+                    self._context, account_id=self.stream.account_id, stream_id=self.stream.stream_id
+                )
+            except Unavailable as error:
+                self._may_listen = False
+                logger.error("%s is not transcribed: %s", self.stream.stream_id, error.message)
+                return
             self._sinks.append(self._speech)
         elif not wanted and self._speech is not None:
             self._sinks.remove(self._speech)
@@ -79,10 +90,18 @@ class Pipeline:
         await self.source.close()
 
     async def _announce(self) -> None:
-        async with self._context.db.transaction() as session:
-            await media_flows(session, self.stream.stream_id, self.source.codec.value)
+        """Say that media flows, until it is heard: the session would fail for lack of media."""
+        while True:
+            try:
+                async with self._context.db.transaction() as session:
+                    await media_flows(session, self.stream.stream_id, self.source.codec.value)
+                return
+            except (SQLAlchemyError, OSError) as error:
+                logger.warning("%s not announced yet: %s", self.stream.stream_id, type(error).__name__)
+                await asyncio.sleep(ANNOUNCE_AGAIN_SECONDS)
 
     async def _finish(self, waiting: list[asyncio.Task[None]]) -> None:
+        self._may_listen = False  # a sink that is added now would be closed by nobody
         await self.source.close()
         work = [*waiting, *self._leaving, *(asyncio.create_task(sink.close()) for sink in self._sinks)]
         if not work:

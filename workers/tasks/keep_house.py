@@ -1,8 +1,11 @@
 """Ends what nobody will end, and rings again for work whose doorbell was lost."""
 
 import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
 
-from app.base.errors import IllegalMove
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from app.base.settings import Settings
 from app.domain.exports.service import request_missed_exports
 from app.domain.operations.service import ring_abandoned
@@ -21,18 +24,23 @@ GOODBYE_SECONDS = 5.0
 
 async def keep_house(context: Context, _: str) -> None:
     """One round; each step is a transaction of its own, and safe to run beside another round."""
-    settings = context.settings
-    async with context.db.transaction() as session:
-        await streams.lose_silent_publishers(session, PUBLISHER_SILENCE_SECONDS)
-    await _end_sessions(context, settings)
-    async with context.db.transaction() as session:
-        await request_missed_exports(session)
-    async with context.db.transaction() as session:
-        await ring_abandoned(session)
-    async with context.db.transaction() as session:
-        await ring_due(session)
-    async with context.db.transaction() as session:
-        await ring_waiting_speech(session)
+    await _step(context, "lose_silent_publishers", _lose_silent_publishers)
+    await _end_sessions(context, context.settings)
+    for step in (request_missed_exports, ring_abandoned, ring_due, ring_waiting_speech):
+        await _step(context, step.__name__, step)
+
+
+async def _step(context: Context, name: str, work: Callable[[AsyncSession], Awaitable[None]]) -> None:
+    try:
+        async with context.db.transaction() as session:
+            await work(session)
+    except Exception:
+        # One row that cannot be dealt with must not leave all the others undone, round after round.
+        logger.exception("housekeeping: %s failed", name)
+
+
+async def _lose_silent_publishers(session: AsyncSession) -> None:
+    await streams.lose_silent_publishers(session, PUBLISHER_SILENCE_SECONDS)
 
 
 async def _end_sessions(context: Context, settings: Settings) -> None:
@@ -46,28 +54,22 @@ async def _end_sessions(context: Context, settings: Settings) -> None:
         undrained = await sessions.stale_sessions(
             session, Status.STOPPING, older_than_seconds=settings.stop_timeout_seconds + 5
         )
-    for session_id in unborn:
-        await _end(context, session_id, Status.STARTING)
-    for session_id in abandoned:
-        await _end(context, session_id, Status.ACTIVE)
-    for session_id in undrained:
-        await _end(context, session_id, Status.STOPPING)
+    seen = ((unborn, Status.STARTING), (abandoned, Status.ACTIVE), (undrained, Status.STOPPING))
+    for session_ids, status in seen:
+        for session_id in session_ids:
+            await _step(context, f"ending {session_id}", partial(_end, session_id, status))
 
 
-async def _end(context: Context, session_id: str, seen: Status) -> None:
+async def _end(session_id: str, seen: Status, session: AsyncSession) -> None:
     """End a session that was seen in this status, unless it has moved on since."""
-    async with context.db.transaction() as session:
-        capture = await sessions.lock_session(session, session_id)
-        if capture.status != seen:
-            return
-        logger.info("ending capture session %s that stayed %s", session_id, seen.value)
-        try:
-            if seen is Status.STARTING:
-                await sessions.fail(session, capture, "no_media", "no channel sent media in time")
-            elif seen is Status.ACTIVE:
-                await streams.request_stop(session, capture, reason="publisher_vanished")
-            else:
-                for stream in await streams.list_session_streams(session, session_id):
-                    await streams.stop_stream(session, stream.id)
-        except IllegalMove:
-            logger.info("capture session %s moved on by itself", session_id)
+    capture = await sessions.lock_session(session, session_id)
+    if capture.status != seen:
+        return
+    logger.info("ending capture session %s that stayed %s", session_id, seen.value)
+    if seen is Status.STARTING:
+        await sessions.fail(session, capture, "no_media", "no channel sent media in time")
+    elif seen is Status.ACTIVE:
+        await streams.request_stop(session, capture, reason="publisher_vanished")
+    else:
+        for stream in await streams.list_session_streams(session, session_id):
+            await streams.stop_stream(session, stream.id)

@@ -147,7 +147,7 @@ async def session_statuses(session: AsyncSession, stream_ids: Sequence[str]) -> 
         .join(CaptureSession, CaptureSession.id == Stream.capture_session_id)
         .where(Stream.id.in_(stream_ids))
     )
-    return {stream_id: status for stream_id, status in rows}
+    return {row[0]: row[1] for row in rows}
 
 
 async def add_segment(session: AsyncSession, segment: Segment) -> None:
