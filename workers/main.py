@@ -37,6 +37,9 @@ celery_app.conf.update(
         "visibility_timeout": LONGEST_JOB_SECONDS + 600,
         "socket_timeout": 30,
         "socket_connect_timeout": 5,
+        # The relay waits for an answer inside a transaction: a broker that is away must say so soon.
+        "max_retries": 1,
+        "interval_start": 0,
     },
 )
 

@@ -30,6 +30,10 @@ class _Formatter(logging.Formatter):
         return f"{line} [{fields}]" if fields else line
 
 
+def _holds_no_ticket(record: logging.LogRecord) -> bool:
+    return "WebSocket" not in str(record.msg)
+
+
 def configure_logs(process: str, level: str) -> None:
     """Send this process's log to standard error as `time LEVEL process logger: message [ids]`."""
     handler = logging.StreamHandler(sys.stderr)
@@ -37,6 +41,10 @@ def configure_logs(process: str, level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    # uvicorn logs the path of each WebSocket, access log or not, and there its ticket stands; when it
+    # debugs it logs the text of each frame, and that is speech.
+    logging.getLogger("uvicorn.error").addFilter(_holds_no_ticket)
+    logging.getLogger("uvicorn.error").setLevel(max(logging.INFO, root.level))
     # httpx logs whole URLs, and a callback URL may carry a customer's secret.
     for noisy in ("httpx", "httpcore", "aioice", "aiortc"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -47,4 +47,15 @@ async def subscribe(redis: Redis, *channels: str) -> AsyncIterator[dict[str, Any
         await pubsub.subscribe(*channels)
         while True:
             message = await pubsub.get_message(timeout=1.0)
-            yield json.loads(message["data"]) if message else None
+            yield _read(message["data"]) if message else None
+
+
+def _read(text: str) -> dict[str, Any] | None:
+    try:
+        message = json.loads(text)
+    except ValueError:
+        message = None
+    if not isinstance(message, dict):
+        logger.error("a live message is not a JSON object")
+        return None
+    return message

@@ -73,7 +73,8 @@ class Settings(BaseSettings):
     worker_threads: int = Field(4, ge=1)
 
     # Webhooks and housekeeping
-    webhook_timeout_seconds: float = 60.0  # contract §2.5: a handler may start five pipelines inside
+    # Contract §2.5: a handler may start five pipelines inside. The lease of an endpoint lasts 90 s.
+    webhook_timeout_seconds: float = Field(60.0, gt=0, le=75)
     housekeeping_seconds: float = 2.0
     export_lease_seconds: float = 20.0
 

@@ -27,6 +27,7 @@ def web_argv(settings: Settings) -> tuple[str, ...]:
         *("--host", settings.host, "--port", str(settings.port)),
         *("--no-access-log", "--no-server-header", "--log-level", settings.log_level.lower()),
         *("--timeout-graceful-shutdown", str(WEB_CLOSE_SECONDS)),
+        *("--ws", "app.hub.going_away:GoingAwayProtocol"),
     )
 
 

@@ -21,6 +21,7 @@ QUEUE_FRAMES = 256
 SEND_SECONDS = 10.0
 GOING_AWAY = 1001
 TRY_AGAIN_LATER = 1013
+TOO_SLOW = "this client reads too slowly"
 
 
 class Connection:
@@ -40,7 +41,7 @@ class Connection:
         try:
             self._queue.put_nowait(frame)
         except asyncio.QueueFull:
-            self.close(TRY_AGAIN_LATER, "this client reads too slowly")
+            self.close(TRY_AGAIN_LATER, TOO_SLOW)
         self._wake.set()
 
     def close(self, code: int, reason: str) -> None:
@@ -56,8 +57,7 @@ class Connection:
             await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in (reader, writer):
-                task.cancel()
-            await asyncio.wait({reader, writer})
+                await end_task(task)
         if self._closing is not None:
             code, reason = self._closing
             with suppress(RuntimeError, WebSocketDisconnect, TimeoutError):
@@ -72,11 +72,16 @@ class Connection:
                 return
 
     async def _write(self) -> None:
-        while self._closing is None:
-            while not self._queue.empty():
-                await self._send(self._queue.get_nowait())
-            await self._wake.wait()
-            self._wake.clear()
+        try:
+            while self._closing is None:
+                while not self._queue.empty():
+                    await self._send(self._queue.get_nowait())
+                await self._wake.wait()
+                self._wake.clear()
+        except TimeoutError:
+            self.close(TRY_AGAIN_LATER, TOO_SLOW)
+        except WebSocketDisconnect:
+            pass  # it has left: the end of the connection like any other
 
     async def _send(self, text: str) -> None:
         async with asyncio.timeout(SEND_SECONDS):
@@ -135,7 +140,15 @@ async def _fan_out(context: Context, hub: Hub) -> None:
         try:
             async for message in subscribe(context.redis, FRAMES_CHANNEL):
                 if message is not None:
-                    hub.dispatch(message)
+                    _dispatch(hub, message)
         except (RedisError, OSError) as error:
             logger.warning("live frames pause, Redis is away: %s", type(error).__name__)
             await asyncio.sleep(0.5)
+
+
+def _dispatch(hub: Hub, message: dict[str, Any]) -> None:
+    try:
+        hub.dispatch(message)
+    except (KeyError, TypeError):
+        # Another version of the relay may run for a while: one message is lost, not all that follow.
+        logger.error("a live message is not understood", exc_info=True)

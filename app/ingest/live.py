@@ -86,7 +86,8 @@ class Live:
             await pipeline.run()
         except Exception:
             logger.exception("the pipeline of %s broke", pipeline.stream.stream_id)
-        self._pipelines.pop(pipeline.stream.stream_id, None)
+        if self._pipelines.get(pipeline.stream.stream_id) is pipeline:
+            del self._pipelines[pipeline.stream.stream_id]
         await self._detach(pipeline)
         self.uploads.settle(pipeline.stream.stream_id)
 
@@ -123,10 +124,14 @@ class Live:
             pipeline = self._pipelines.get(stream_id)
             if pipeline is None:
                 continue
-            if statuses.get(stream_id) in LIVE_STATUSES:
-                pipeline.listen(stream_id in transcribed)
-            else:
-                await pipeline.close()
+            try:
+                if statuses.get(stream_id) in LIVE_STATUSES:
+                    pipeline.listen(stream_id in transcribed)
+                else:
+                    await pipeline.close()
+            except Exception:
+                # The other streams' heartbeats hang on this loop.
+                logger.exception("%s could not be kept in step", stream_id)
 
 
 @asynccontextmanager

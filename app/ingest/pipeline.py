@@ -5,6 +5,7 @@ import logging
 from dataclasses import dataclass
 
 from app.base.db import DATABASE_AWAY
+from app.base.errors import Unavailable
 from app.base.logs import bind
 from app.domain.streams.recording import spool_opened
 from app.domain.streams.service import media_flows
@@ -16,7 +17,7 @@ from app.process import Context
 
 logger = logging.getLogger(__name__)
 
-ANNOUNCE_PAUSE_SECONDS = 1.0
+ANNOUNCE_AGAIN_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class Pipeline:
         self._sinks: list[Sink] = []
         self._speech: SpeechListener | None = None
         self._leaving: set[asyncio.Task[None]] = set()
+        self._may_listen = not source.codec.is_video
         if stream.store:
             self._sinks.append(
                 Recorder(
@@ -69,10 +71,15 @@ class Pipeline:
 
     def listen(self, wanted: bool) -> None:
         """Start or stop listening for speech; stopping passes on what was said so far."""
-        if wanted and self._speech is None and not self.source.codec.is_video:
-            self._speech = SpeechListener(
-                self._context, account_id=self.stream.account_id, stream_id=self.stream.stream_id
-            )
+        if wanted and self._speech is None and self._may_listen:
+            try:
+                self._speech = SpeechListener(
+                    self._context, account_id=self.stream.account_id, stream_id=self.stream.stream_id
+                )
+            except Unavailable as error:
+                self._may_listen = False
+                logger.error("%s is not transcribed: %s", self.stream.stream_id, error.message)
+                return
             self._sinks.append(self._speech)
         elif not wanted and self._speech is not None:
             self._sinks.remove(self._speech)
@@ -86,7 +93,10 @@ class Pipeline:
         await self.source.close()
 
     async def _announce(self) -> None:
-        """Say that media flows, and where it is kept until storage has it; the database may be away."""
+        """Say that media flows, and where it is kept until storage has it, until that is heard.
+
+        Unheard, the session would fail for lack of media.
+        """
         while True:
             try:
                 async with self._context.db.transaction() as session:
@@ -95,10 +105,11 @@ class Pipeline:
                         await spool_opened(session, self.stream.stream_id, self._uploads.spool_name)
                 return
             except DATABASE_AWAY as error:
-                logger.warning("%s is not announced yet: %s", self.stream.stream_id, type(error).__name__)
-                await asyncio.sleep(ANNOUNCE_PAUSE_SECONDS)
+                logger.warning("%s not announced yet: %s", self.stream.stream_id, type(error).__name__)
+                await asyncio.sleep(ANNOUNCE_AGAIN_SECONDS)
 
     async def _finish(self, waiting: list[asyncio.Task[None]]) -> None:
+        self._may_listen = False  # a sink that is added now would be closed by nobody
         await self.source.close()
         work = [*waiting, *self._leaving, *(asyncio.create_task(sink.close()) for sink in self._sinks)]
         if not work:

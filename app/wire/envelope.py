@@ -76,8 +76,7 @@ def _code(status: int) -> str:
 
 
 def _is_unstorable(error: database.DBAPIError) -> bool:
-    """A value that Python and JSON know and Postgres does not: a NUL, half a surrogate pair, a huge number."""
-    state = getattr(error.orig, "sqlstate", None)
-    return isinstance(error.orig.__cause__ if error.orig else None, ValueError) or (state or "").startswith(
-        "22"
-    )
+    """A value that JSON knows and Postgres does not: a NUL, half a surrogate pair, a number too large."""
+    cause = error.orig.__cause__ if error.orig else None
+    is_data_exception = str(getattr(error.orig, "sqlstate", None)).startswith("22")
+    return is_data_exception or isinstance(cause, ValueError)

@@ -35,6 +35,10 @@ def bucket_storage(server: S3Server, more: str = "") -> Storage:
     return s3_storage(server, server.url(bucket, more=more))
 
 
+def files_in(folder: Path) -> set[Path]:
+    return set(folder.rglob("*"))
+
+
 async def content(storage: Storage, key: str, start: int = 0, length: int | None = None) -> bytes:
     return b"".join([block async for block in storage.read(key, start, length)])
 
@@ -131,7 +135,7 @@ async def test_list_finds_every_key_of_a_prefix_sorted_and_nothing_else(storage:
 
 @pytest.mark.parametrize("key", NOT_KEYS)
 async def test_what_is_no_key_is_refused_everywhere(storage: Storage, tmp_path: Path, key: str) -> None:
-    outside = set(tmp_path.rglob("*"))
+    outside = files_in(tmp_path)
     file = tmp_path / "file"
     file.write_bytes(b"x")
     for attempt in (
@@ -145,7 +149,7 @@ async def test_what_is_no_key_is_refused_everywhere(storage: Storage, tmp_path: 
             await attempt
         assert not refused.value.retryable
     assert file.read_bytes() == b"x"
-    assert set(tmp_path.rglob("*")) - {file} == outside
+    assert files_in(tmp_path) - {file} == outside
 
 
 async def test_storage_that_cannot_be_written_is_unavailable_and_says_so_without_its_path(

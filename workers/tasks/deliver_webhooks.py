@@ -1,5 +1,6 @@
 """Sends one endpoint's due webhooks, oldest first, one at a time."""
 
+import asyncio
 import json
 import logging
 
@@ -18,7 +19,8 @@ async def deliver_webhooks(context: Context, endpoint_id: str) -> None:
     async with context.db.transaction() as session:
         if not await take_lease(session, endpoint_id):
             return
-    timeout = httpx.Timeout(context.settings.webhook_timeout_seconds, connect=10)
+    limit_seconds = context.settings.webhook_timeout_seconds
+    timeout = httpx.Timeout(limit_seconds, connect=10)
     async with httpx.AsyncClient(timeout=timeout, follow_redirects=False, trust_env=False) as client:
         for _ in range(MAX_IN_A_ROW):
             # No transaction is open while the customer's server answers.
@@ -26,20 +28,26 @@ async def deliver_webhooks(context: Context, endpoint_id: str) -> None:
                 delivery = await next_delivery(session, endpoint_id)
             if delivery is None:
                 return
-            status_code, error = await _attempt(client, delivery)
+            status_code, error = await _attempt(client, delivery, limit_seconds)
             async with context.db.transaction() as session:
                 await record_attempt(session, delivery.delivery_id, status_code=status_code, error=error)
 
 
-async def _attempt(client: httpx.AsyncClient, delivery: DueDelivery) -> tuple[int | None, str | None]:
+async def _attempt(
+    client: httpx.AsyncClient, delivery: DueDelivery, limit_seconds: float
+) -> tuple[int | None, str | None]:
     headers = {"content-type": "application/json", "webhook-id": delivery.message_id}
     try:
-        # Streamed, so that an endless answer is never read; its status is all that counts.
-        async with client.stream(
-            "POST", delivery.url, content=json.dumps(delivery.body), headers=headers
-        ) as answer:
-            status_code = answer.status_code
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        # httpx limits each read, and a server that answers byte by byte would outlast the lease.
+        async with asyncio.timeout(limit_seconds):
+            # Streamed, so that an endless answer is never read; its status is all that counts.
+            async with client.stream(
+                "POST", delivery.url, content=json.dumps(delivery.body), headers=headers
+            ) as answer:
+                status_code = answer.status_code
+    except Exception as error:
+        # Whatever a customer's URL brings about is a failed attempt: httpx lets groups and OverflowErrors
+        # through, and an event whose attempts do not count would hold back the ones after it for ever.
         logger.info("webhook %s not delivered: %s", delivery.message_id, type(error).__name__)
         return None, type(error).__name__
     if not 200 <= status_code < 300:

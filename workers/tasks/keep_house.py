@@ -1,9 +1,12 @@
 """Ends what nobody will end, and rings again for work whose doorbell was lost."""
 
 import logging
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 
-from app.base.errors import IllegalMove
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from app.base.ids import utc_now
 from app.base.settings import Settings
 from app.domain.exports.service import request_missed_exports
@@ -24,19 +27,29 @@ GOODBYE_SECONDS = 5.0
 
 async def keep_house(context: Context, _: str) -> None:
     """One round; each step is a transaction of its own, and safe to run beside another round."""
-    settings = context.settings
-    async with context.db.transaction() as session:
-        await streams.lose_silent_publishers(session, PUBLISHER_SILENCE_SECONDS)
-        await forget_silent_nodes(session)
-    await _end_sessions(context, settings)
-    async with context.db.transaction() as session:
-        await request_missed_exports(session)
-    async with context.db.transaction() as session:
-        await ring_abandoned(session)
-    async with context.db.transaction() as session:
-        await ring_due(session)
-    async with context.db.transaction() as session:
-        await ring_waiting_speech(session)
+    await _step(context, "lose_silent_publishers", _lose_silent_publishers)
+    await _end_sessions(context, context.settings)
+    for step in (
+        forget_silent_nodes,
+        request_missed_exports,
+        ring_abandoned,
+        ring_due,
+        ring_waiting_speech,
+    ):
+        await _step(context, step.__name__, step)
+
+
+async def _step(context: Context, name: str, work: Callable[[AsyncSession], Awaitable[None]]) -> None:
+    try:
+        async with context.db.transaction() as session:
+            await work(session)
+    except Exception:
+        # One row that cannot be dealt with must not leave all the others undone, round after round.
+        logger.exception("housekeeping: %s failed", name)
+
+
+async def _lose_silent_publishers(session: AsyncSession) -> None:
+    await streams.lose_silent_publishers(session, PUBLISHER_SILENCE_SECONDS)
 
 
 async def _end_sessions(context: Context, settings: Settings) -> None:
@@ -50,35 +63,30 @@ async def _end_sessions(context: Context, settings: Settings) -> None:
         undrained = await sessions.stale_sessions(
             session, Status.STOPPING, older_than_seconds=settings.stop_timeout_seconds + 5
         )
-    for session_id in unborn:
-        await _end(context, session_id, Status.STARTING)
-    for session_id in abandoned:
-        await _end(context, session_id, Status.ACTIVE)
-    for session_id in undrained:
-        await _end(context, session_id, Status.STOPPING)
+    seen = ((unborn, Status.STARTING), (abandoned, Status.ACTIVE), (undrained, Status.STOPPING))
+    for session_ids, status in seen:
+        for session_id in session_ids:
+            await _step(
+                context, f"ending {session_id}", partial(_end, session_id, status, settings.resume_seconds)
+            )
 
 
-async def _end(context: Context, session_id: str, seen: Status) -> None:
+async def _end(session_id: str, seen: Status, resume_seconds: float, session: AsyncSession) -> None:
     """End a session that was seen in this status, unless it has moved on since."""
-    async with context.db.transaction() as session:
-        capture = await sessions.lock_session(session, session_id)
-        if capture.status != seen:
-            return
-        logger.log(
-            logging.DEBUG if seen is Status.STOPPING else logging.INFO,
-            "ending capture session %s that stayed %s",
-            session_id,
-            seen.value,
-        )
-        try:
-            if seen is Status.STARTING:
-                await sessions.fail(session, capture, "no_media", "no channel sent media in time")
-            elif seen is Status.ACTIVE:
-                await streams.request_stop(session, capture, reason="publisher_vanished")
-            else:
-                # An ingest process that died may come back with what it recorded, as its publishers may.
-                waited = utc_now() - capture.status_changed_at
-                patience = timedelta(seconds=context.settings.resume_seconds)
-                await streams.stop_undrained(session, capture, spooled_too=waited > patience)
-        except IllegalMove:
-            logger.info("capture session %s moved on by itself", session_id)
+    capture = await sessions.lock_session(session, session_id)
+    if capture.status != seen:
+        return
+    logger.log(
+        logging.DEBUG if seen is Status.STOPPING else logging.INFO,
+        "ending capture session %s that stayed %s",
+        session_id,
+        seen.value,
+    )
+    if seen is Status.STARTING:
+        await sessions.fail(session, capture, "no_media", "no channel sent media in time")
+    elif seen is Status.ACTIVE:
+        await streams.request_stop(session, capture, reason="publisher_vanished")
+    else:
+        # An ingest process that died may come back with what it recorded, as its publishers may.
+        waited = utc_now() - capture.status_changed_at
+        await streams.stop_undrained(session, capture, spooled_too=waited > timedelta(seconds=resume_seconds))

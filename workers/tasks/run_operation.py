@@ -43,6 +43,9 @@ async def run_operation(context: Context, operation_id: str) -> None:
         operation = await operations.take_lease(session, operation_id, worker=lease.worker, seconds=seconds)
     if operation is None:
         return
+    if operation.status == "failed":
+        await _tell_of_failure(context, operation)
+        return
     kind = OperationKind(operation.kind)
     work = asyncio.create_task(HANDLERS[kind](context, operation, lease))
     keeper = asyncio.create_task(_keep_lease(context, operation_id, lease, seconds))
@@ -69,8 +72,13 @@ async def _settle(context: Context, operation: Operation, lease: Lease, error: B
         final = await operations.fail(
             session, operation.id, worker=lease.worker, message=message, retry_in_seconds=retry
         )
+    if final:
+        await _tell_of_failure(context, operation)
+
+
+async def _tell_of_failure(context: Context, operation: Operation) -> None:
     on_failure = ON_FAILURE.get(OperationKind(operation.kind))
-    if final and on_failure is not None:
+    if on_failure is not None:
         await on_failure(context, operation)
 
 

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 
+from app.base.errors import Unprocessable
 from app.domain.streams.models import Stream
 from app.domain.transcripts.models import SpeechChunk
 from app.domain.transcripts.service import Spoken, save_utterance
@@ -33,7 +34,7 @@ async def transcribe_chunk(context: Context, chunk_id: str) -> None:
     try:
         sound = b"".join([block async for block in context.storage.read(chunk.storage_key)])
         spoken = await transcribe(context, sound, chunk.started_at_us)
-    except (ObjectMissing, EngineError) as error:
+    except (ObjectMissing, Unprocessable, EngineError) as error:
         if chunk.attempts < MAX_ATTEMPTS and error.retryable:
             raise
         logger.error("speech of %s given up: %s", chunk.stream_id, type(error).__name__)

@@ -96,7 +96,10 @@ async def get_operation(session: AsyncSession, account_id: str, operation_id: st
 async def take_lease(
     session: AsyncSession, operation_id: str, *, worker: str, seconds: float
 ) -> Operation | None:
-    """Become the one that runs the operation; None when it is finished or in other hands."""
+    """Become the one that runs the operation; None when it is finished or in other hands.
+
+    One whose every worker died is returned as `failed`, once: whoever asked last tells of it.
+    """
     now = utc_now()
     taken = await session.scalar(
         update(Operation)
@@ -116,7 +119,6 @@ async def take_lease(
     if taken is not None and taken.attempts > MAX_ATTEMPTS:
         # A worker that dies of this operation must not take the others with it for ever.
         taken.status, taken.error = "failed", f"gave up after {MAX_ATTEMPTS} attempts"
-        return None
     return taken
 
 

@@ -146,7 +146,7 @@ async def session_statuses(session: AsyncSession, stream_ids: Sequence[str]) -> 
         .join(CaptureSession, CaptureSession.id == Stream.capture_session_id)
         .where(Stream.id.in_(stream_ids))
     )
-    return {stream_id: status for stream_id, status in rows}
+    return {row[0]: row[1] for row in rows}
 
 
 async def request_stop(session: AsyncSession, capture: CaptureSession, *, reason: str | None = None) -> None:

@@ -30,7 +30,7 @@ def check_callback_url(url: str) -> str:
     """Return `url`. Raises `InvalidRequest` unless it is an absolute http or https URL."""
     try:
         parts = urlsplit(url)
-        valid = parts.scheme in ("http", "https") and bool(parts.hostname)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         valid = False
     if not valid:

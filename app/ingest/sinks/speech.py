@@ -2,20 +2,25 @@
 
 import asyncio
 import logging
+from contextlib import suppress
 
+from sqlalchemy.exc import IntegrityError
+
+from app.base.db import DATABASE_AWAY
 from app.base.ids import new_id
 from app.domain.transcripts.service import add_speech
 from app.ingest.batches import FrameBatches
 from app.media.frames import EncodedFrame
 from app.media.pcm import SpeechDecoder, Utterance, UtteranceCutter, encode_speech, open_speech_decoder
 from app.process import Context
-from app.storage.contract import StorageUnavailable
+from app.storage.contract import ObjectExists, StorageUnavailable
 from app.storage.keys import speech_key
 
 logger = logging.getLogger(__name__)
 
 QUEUE_FRAMES = 1500  # half a minute of Opus
 COLLECT_SECONDS = 0.2
+STORE_ATTEMPTS = 5
 # Publishers with DTX send nothing in a pause: longer than the pause that ends an utterance is its end.
 QUIET_SECONDS = 1.0
 
@@ -64,18 +69,27 @@ class SpeechListener:
         chunk_id = new_id("chk")
         key = speech_key(self._account_id, self._stream_id, chunk_id)
         data = await asyncio.to_thread(encode_speech, utterance.samples)
-        try:
+        for attempt in range(STORE_ATTEMPTS):
+            try:
+                await self._put(chunk_id, key, data, utterance)
+                return
+            except (StorageUnavailable, *DATABASE_AWAY) as error:
+                logger.warning("speech of %s not stored yet: %s", self._stream_id, type(error).__name__)
+                await asyncio.sleep(0.2 * 2**attempt)
+        self.lost_utterances += 1
+        logger.error("speech of %s lost: nowhere to put it", self._stream_id)
+
+    async def _put(self, chunk_id: str, key: str, data: bytes, utterance: Utterance) -> None:
+        """Object first, row second, either of them perhaps by an earlier try."""
+        with suppress(ObjectExists):
             await self._context.storage.put_bytes(key, data)
-        except StorageUnavailable as error:
-            self.lost_utterances += 1
-            logger.error("speech of %s lost: %s", self._stream_id, error.message)
-            return
-        async with self._context.db.transaction() as session:
-            await add_speech(
-                session,
-                chunk_id=chunk_id,
-                stream_id=self._stream_id,
-                storage_key=key,
-                started_at_us=utterance.started_at_us,
-                ended_at_us=utterance.ended_at_us,
-            )
+        with suppress(IntegrityError):
+            async with self._context.db.transaction() as session:
+                await add_speech(
+                    session,
+                    chunk_id=chunk_id,
+                    stream_id=self._stream_id,
+                    storage_key=key,
+                    started_at_us=utterance.started_at_us,
+                    ended_at_us=utterance.ended_at_us,
+                )

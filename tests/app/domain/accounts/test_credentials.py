@@ -89,9 +89,7 @@ async def test_how_long_a_token_may_live(context: Context) -> None:
             assert given - 60 < (token.expires_at - utc_now()).total_seconds() <= given
         for wrong in (0, -1, MAX_TOKEN_SECONDS + 1, 10**30):
             with pytest.raises(InvalidRequest) as refused:
-                await create_client_token(
-                    session, tenant.account_id, expires_in_seconds=wrong, user_id=None
-                )
+                await create_client_token(session, tenant.account_id, expires_in_seconds=wrong, user_id=None)
             assert refused.value.field == "expires_in"
 
 

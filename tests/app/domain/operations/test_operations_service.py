@@ -94,9 +94,7 @@ async def test_a_lease_that_ran_out_is_taken_over_and_its_first_holder_saves_not
 async def test_extending_shows_progress(context: Context, operation_id: str) -> None:
     await take(context, operation_id, "worker", seconds=1)
     async with context.db.transaction() as session:
-        await operations.extend_lease(
-            session, operation_id, worker="worker", seconds=60, percentage=42
-        )
+        await operations.extend_lease(session, operation_id, worker="worker", seconds=60, percentage=42)
     extended = await row(context, operation_id)
     assert extended.percentage == 42
     assert extended.leased_until is not None
@@ -132,7 +130,10 @@ async def test_an_operation_that_kills_its_workers_is_given_up(context: Context,
     for number in range(MAX_ATTEMPTS):
         assert await take(context, operation_id, f"worker-{number}") is not None
         await change(context, leased_until=utc_now() - timedelta(seconds=1))
-    assert await take(context, operation_id, "one more") is None
+    told = await take(context, operation_id, "one more")
+    assert told is not None
+    assert told.status == "failed"
+    assert await take(context, operation_id, "too many") is None
     given_up = await row(context, operation_id)
     assert given_up.status == "failed"
     assert f"{MAX_ATTEMPTS} attempts" in (given_up.error or "")

@@ -137,8 +137,7 @@ CHANNELS = st.builds(
 def test_whatever_a_client_sends(requested: list[RequestedChannel], primary: str | None) -> None:
     try:
         chosen = choose_channels(requested, primary)
-    except InvalidRequest as refused:
-        assert refused.field == "channels"
+    except InvalidRequest:
         return
     names = [one.name for one in chosen]
     assert len(set(names)) == len(names) == len(requested)

@@ -123,7 +123,9 @@ async def test_events_are_numbered_in_each_session_by_itself(context: Context) -
 async def test_a_failed_session_says_why_in_its_row_and_its_event(context: Context) -> None:
     session_id = await make_session(context, await make_tenant(context))
     async with context.db.transaction() as session:
-        await sessions.fail(session, await sessions.lock_session(session, session_id), "no_media", "none came")
+        await sessions.fail(
+            session, await sessions.lock_session(session, session_id), "no_media", "none came"
+        )
     envelope = (await events_of(context, session_id))[-1].payload["envelope"]
     assert envelope["event"] == "capture_session.failed"
     assert envelope["data"] == {"error": {"code": "no_media", "message": "none came"}}
@@ -140,6 +142,7 @@ async def test_a_failed_session_says_why_in_its_row_and_its_event(context: Conte
         ({"callback_url": "ftp://example.com"}, "callback_url"),
         ({"callback_url": "/relative"}, "callback_url"),
         ({"callback_url": "http://[broken"}, "callback_url"),
+        ({"callback_url": "http://example.com:99999/"}, "callback_url"),
     ],
 )
 async def test_a_session_that_cannot_be_made(context: Context, wrong: dict[str, Any], field: str) -> None:
@@ -174,4 +177,6 @@ async def test_lists_are_newest_first_and_go_on_where_they_stopped(context: Cont
             *ids, status=Status.CREATED, end_user_id="user-1", limit=9, before=None
         )
         assert {row.id for row in of_user} == {made[1], made[3]}
-        assert await sessions.list_sessions(*ids, **same | {"status": Status.ACTIVE}, limit=9, before=None) == []
+        assert (
+            await sessions.list_sessions(*ids, **same | {"status": Status.ACTIVE}, limit=9, before=None) == []
+        )

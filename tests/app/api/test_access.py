@@ -1,0 +1,180 @@
+"""Who may do what: every route of the application, without a credential, with a token, and as a stranger."""
+
+import re
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import text
+
+from app.base.db import Base
+from app.process import Context
+from tests.fixtures.factories import (
+    Tenant,
+    add_segment_row,
+    make_active,
+    make_asset,
+    make_stopped,
+    make_tenant,
+)
+from tests.fixtures.web import Web
+
+# All that a desktop client's token is good for (contract §2.6); everything else wants the API key.
+TOKEN_ROUTES = {
+    ("post", "/capture/session/start"),
+    ("get", "/capture/session/{session_id}"),
+    ("post", "/capture/session/{session_id}/stop"),
+    ("get", "/collection/{collection_id}/websocket"),
+    ("post", "/whip/{stream_id}"),
+    ("delete", "/whip/{stream_id}/{resource}"),
+}
+# What people look at with a link alone, and the probes.
+PUBLIC = re.compile(r"/(healthz|readyz|watch|embed|media/.*|transcript/.*|static/.*|favicon.*)?")
+STARTABLE: dict[str, Any] = {"channels": [{"channel_id": "mic"}]}
+
+
+class Owned:
+    """What account A has, and how each route asks for it."""
+
+    def __init__(self, tenant: Tenant, session_id: str, stream_id: str, asset_id: str) -> None:
+        self.path_ids = {
+            "collection_id": tenant.collection_id,
+            "session_id": session_id,
+            "stream_id": stream_id,
+            "video_id": asset_id,
+            "audio_id": asset_id,
+            "operation_id": "op-none",
+            "resource": "etag",
+        }
+        timeline = {
+            "tracks": [{"clips": [{"clip": {"asset": {"type": "video", "id": asset_id}, "duration": 1}}]}]
+        }
+        self.bodies: dict[tuple[str, str], Any] = {
+            ("post", "/capture/session/start"): STARTABLE | {"session_id": session_id},
+            ("post", "/collection/{collection_id}/capture/session"): {"end_user_id": "u"},
+            ("post", "/rtstream/{stream_id}/transcription"): {"action": "start"},
+            ("post", "/rtstream/{stream_id}/search"): {"query": "x"},
+            ("post", "/rtstream/collection/{collection_id}/search"): {"query": "x"},
+            ("post", "/video/{video_id}/search"): {"query": "x"},
+            ("post", "/video/{video_id}/search/v2"): {"query": "x"},
+            ("post", "/collection"): {"name": "made by a stranger"},
+            ("post", "/compile"): [{"video_id": asset_id, "shots": [[0, 1]]}],
+            ("post", "/editor"): {"timeline": timeline},
+        }
+
+    async def call(self, client: httpx.AsyncClient, method: str, path: str) -> httpx.Response:
+        filled = re.sub(r"\{(\w+)\}", lambda found: self.path_ids.get(found[1], "none"), path)
+        if path == "/whip/{stream_id}" and method == "post":
+            return await client.post(filled, content="v=0", headers={"content-type": "application/sdp"})
+        body = self.bodies.get((method, path), {})
+        return await client.request(method, filled, json=None if method == "get" else body)
+
+    def is_named_in(self, method: str, path: str) -> bool:
+        """Whether the request names something of A's."""
+        return "{" in path or (method, path) in {
+            ("post", "/capture/session/start"),
+            ("post", "/compile"),
+            ("post", "/editor"),
+        }
+
+
+@pytest.fixture
+async def owner(web: Web) -> Tenant:
+    return await make_tenant(web.context)
+
+
+@pytest.fixture
+async def owned(web: Web, owner: Tenant) -> Owned:
+    session_id, streams = await make_active(web.context, owner)
+    asset = await make_asset(web.context, owner)
+    return Owned(owner, session_id, streams["mic:default"], asset.id)
+
+
+def routes(web: Web) -> list[tuple[str, str]]:
+    """Method and path of every route that is not public."""
+    paths = web.app.openapi()["paths"]
+    return sorted(
+        (method, path)
+        for path, methods in paths.items()
+        for method in methods
+        if not PUBLIC.fullmatch(path) and method != "options"
+    )
+
+
+async def snapshot(context: Context) -> dict[str, str]:
+    """Every row of every table."""
+    async with context.db.transaction() as session:
+        return {
+            table: await session.scalar(
+                text(f"select coalesce(string_agg(t::text, '|' order by t::text), '') from {table} t")
+            )
+            for table in Base.metadata.tables
+        }
+
+
+async def test_each_route_wants_a_credential(web: Web, owned: Owned) -> None:
+    before = await snapshot(web.context)
+    found = routes(web)
+    assert len(found) > 30
+    for secret in (None, "sk-none"):
+        async with web.client(secret) as client:
+            for method, path in found:
+                answer = await owned.call(client, method, path)
+                assert answer.status_code == 401, (method, path, answer.text)
+                assert answer.json()["success"] is False
+    assert await snapshot(web.context) == before
+
+
+async def test_a_client_token_is_good_for_capture_and_nothing_else(
+    web: Web, owner: Tenant, owned: Owned
+) -> None:
+    accepted = set()
+    async with web.client(owner.client_token) as client:
+        for method, path in routes(web):
+            answer = await owned.call(client, method, path)
+            assert answer.status_code != 401, (method, path)
+            if answer.status_code != 403:
+                accepted.add((method, path))
+            else:
+                assert answer.json()["error_code"] == "forbidden"
+    assert accepted == TOKEN_ROUTES
+
+
+async def test_another_accounts_key_finds_nothing_and_changes_nothing(web: Web, owned: Owned) -> None:
+    stranger = await make_tenant(web.context)
+    before = await snapshot(web.context)
+    async with web.client(stranger.api_key) as client:
+        for method, path in routes(web):
+            if owned.is_named_in(method, path):
+                answer = await owned.call(client, method, path)
+                assert answer.status_code == 404, (method, path, answer.status_code, answer.text)
+    assert await snapshot(web.context) == before
+
+
+async def test_another_accounts_token_is_refused_on_capture(web: Web, owned: Owned) -> None:
+    stranger = await make_tenant(web.context)
+    before = await snapshot(web.context)
+    async with web.client(stranger.client_token) as client:
+        for method, path in sorted(TOKEN_ROUTES):
+            answer = await owned.call(client, method, path)
+            expected = 404 if "collection" in path else 401
+            assert answer.status_code == expected, (method, path, answer.text)
+    assert await snapshot(web.context) == before
+
+
+async def test_lists_hold_nothing_of_another_account(web: Web, owner: Tenant) -> None:
+    stopped, streams = await make_stopped(web.context, owner)
+    await add_segment_row(web.context, streams["mic:default"])
+    await make_asset(web.context, owner)
+    stranger = await make_tenant(web.context)
+    async with web.client(stranger.api_key) as client:
+        collections = (await client.get("/collection")).json()["data"]["collections"]
+        assert [row["id"] for row in collections] == [stranger.collection_id]
+        sessions = await client.get("/collection/default/capture/session")
+        assert sessions.json()["data"]["sessions"] == []
+        assert (await client.get("/video")).json()["data"]["videos"] == []
+        assert (await client.get("/audio")).json()["data"]["audios"] == []
+        assert (await client.get("/video", params={"collection_id": owner.collection_id})).status_code == 404
+    async with web.client(owner.api_key) as client:
+        sessions = await client.get("/collection/default/capture/session")
+        assert [row["id"] for row in sessions.json()["data"]["sessions"]] == [stopped]

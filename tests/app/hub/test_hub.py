@@ -1,0 +1,223 @@
+"""The WebSocket of a real server: who may open it, and which frames come out of it."""
+
+import asyncio
+import itertools
+import json
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidStatus
+
+from app.base.redis import FRAMES_CHANNEL, publish
+from app.base.settings import Settings
+from app.embedded.stack import web_argv
+from app.hub.connections import QUEUE_FRAMES
+from app.main import create_app
+from app.process import Context
+from tests.fixtures.factories import Tenant, make_tenant
+
+LIMIT_SECONDS = 15
+Json = dict[str, Any]
+_numbers = itertools.count()
+
+
+@dataclass
+class Server:
+    url: str
+    server: uvicorn.Server
+    thread: threading.Thread
+
+    def stop(self) -> None:
+        self.server.should_exit = True
+
+    async def ended(self) -> None:
+        await asyncio.to_thread(self.thread.join, LIMIT_SECONDS)
+        assert not self.thread.is_alive()
+
+
+@pytest.fixture
+def server(settings: Settings) -> Iterator[Server]:
+    """A web process's hub and API, served as the product serves them, in a thread of its own."""
+    app = create_app(settings.model_copy(update={"doors": ("api", "hub")}))
+    argv = web_argv(settings)
+    protocol = argv[argv.index("--ws") + 1]
+    config = uvicorn.Config(app, port=0, log_config=None, ws=protocol, timeout_graceful_shutdown=5)
+    running = uvicorn.Server(config)
+    thread = threading.Thread(target=running.run, daemon=True)
+    thread.start()
+    waited = threading.Event()
+    for _ in range(LIMIT_SECONDS * 50):
+        if running.started:
+            break
+        waited.wait(0.02)
+    port = running.servers[0].sockets[0].getsockname()[1]
+    yield Server(f"http://127.0.0.1:{port}", running, thread)
+    running.should_exit = True
+    thread.join(LIMIT_SECONDS)
+    assert not thread.is_alive()
+
+
+@pytest.fixture
+async def tenant(context: Context) -> Tenant:
+    return await make_tenant(context)
+
+
+@dataclass
+class Socket:
+    """An open socket that has been told its id."""
+
+    connection: ClientConnection
+    id: str
+
+    async def receive(self) -> Json:
+        async with asyncio.timeout(LIMIT_SECONDS):
+            frame: Json = json.loads(await self.connection.recv())
+            return frame
+
+    async def close_code(self) -> int | None:
+        """Why the server closed it, whatever frames came before."""
+        async with asyncio.timeout(LIMIT_SECONDS):
+            with suppress(ConnectionClosed):
+                async for _ in self.connection:
+                    pass
+            await self.connection.wait_closed()
+        return self.connection.close_code
+
+
+async def ticket_path(server: Server, secret: str, collection: str = "default") -> str:
+    async with httpx.AsyncClient(base_url=server.url, headers={"x-access-token": secret}) as client:
+        answer = await client.get(f"/collection/{collection}/websocket")
+    assert answer.status_code == 200, answer.text
+    return "/ws/" + str(answer.json()["data"]["websocket_url"]).rpartition("/")[2]
+
+
+@asynccontextmanager
+async def opened(server: Server, path: str) -> AsyncIterator[Socket]:
+    address = server.url.replace("http", "ws", 1) + path
+    async with connect(address, proxy=None, open_timeout=LIMIT_SECONDS) as connection:
+        async with asyncio.timeout(LIMIT_SECONDS):
+            first = json.loads(await connection.recv())
+        yield Socket(connection, first["connection_id"])
+
+
+@asynccontextmanager
+async def sockets(server: Server, *secrets: str) -> AsyncIterator[list[Socket]]:
+    async with AsyncExitStack() as stack:
+        yield [
+            await stack.enter_async_context(opened(server, await ticket_path(server, secret)))
+            for secret in secrets
+        ]
+
+
+async def send(context: Context, tenant: Tenant, *frames: Json, **route: Any) -> None:
+    """What the relay does with an event."""
+    routed = {
+        "collection_id": tenant.collection_id,
+        "connection_id": None,
+        "except_connection_ids": [],
+    } | route
+    message = {"account_id": tenant.account_id, "route": routed, "frames": list(frames)}
+    await publish(context.redis, FRAMES_CHANNEL, message)
+
+
+async def heard_until_marker(context: Context, tenant: Tenant, *listening: Socket) -> list[list[int]]:
+    """The `n` of the frames that each socket has received before a marker sent to it alone."""
+    heard: list[list[int]] = []
+    for socket in listening:
+        marker = next(_numbers)
+        await send(context, tenant, {"marker": marker}, connection_id=socket.id)
+        heard.append([])
+        while (frame := await socket.receive()) != {"marker": marker}:
+            heard[-1].append(frame["n"])
+    return heard
+
+
+async def test_the_first_frame_is_the_connections_own_id(server: Server, tenant: Tenant) -> None:
+    path = await ticket_path(server, tenant.client_token)
+    async with opened(server, path) as one, opened(server, path) as other:
+        assert one.id.startswith("ws-")
+        assert one.id != other.id
+
+
+async def test_neither_tickets_nor_frames_are_logged(
+    server: Server, context: Context, tenant: Tenant, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = await ticket_path(server, tenant.api_key)
+    with caplog.at_level("DEBUG"):
+        async with opened(server, path) as socket:
+            await send(context, tenant, {"n": 1, "text": "spoken words"})
+            assert await heard_until_marker(context, tenant, socket) == [[1]]
+    ours = " ".join(
+        record.getMessage() for record in caplog.records if record.name.startswith("uvicorn.error")
+    )
+    assert "connection open" in ours
+    assert path.rpartition("/")[2] not in ours
+    assert "spoken" not in ours
+
+
+async def test_frames_follow_their_route(server: Server, context: Context, tenant: Tenant) -> None:
+    stranger = await make_tenant(context)
+    async with sockets(server, tenant.api_key, tenant.api_key, stranger.api_key) as (a, b, other):
+        await send(context, tenant, {"n": 1})
+        await send(context, tenant, {"n": 2}, connection_id=b.id)
+        await send(context, tenant, {"n": 3}, except_connection_ids=[b.id])
+        await send(context, tenant, {"n": 4}, collection_id="c-another")
+        await send(context, tenant, {"n": 5}, connection_id="ws-gone")
+        await send(context, tenant, {"n": 6}, connection_id=other.id)  # named by another account
+        await send(context, tenant, {"n": 7}, {"n": 8})
+        assert await heard_until_marker(context, tenant, a, b) == [[1, 3, 7, 8], [1, 2, 7, 8]]
+        assert await heard_until_marker(context, stranger, other) == [[]]
+
+
+async def test_what_a_client_says_is_ignored(server: Server, context: Context, tenant: Tenant) -> None:
+    async with sockets(server, tenant.api_key) as (socket,):
+        for said in ("not json", '{"action": "subscribe"}', b"\xff\x00", "", "[" * 1000):
+            await socket.connection.send(said)
+        await send(context, tenant, {"n": 1})
+        assert await heard_until_marker(context, tenant, socket) == [[1]]
+
+
+async def test_a_client_that_reads_too_slowly_is_closed_and_the_others_miss_nothing(
+    server: Server, context: Context, tenant: Tenant
+) -> None:
+    async with sockets(server, tenant.api_key, tenant.api_key) as (slow, quick):
+        flood = [{"n": n} for n in range(QUEUE_FRAMES + 10)]
+        await send(context, tenant, {"n": -1}, connection_id=quick.id)
+        await send(context, tenant, *flood, connection_id=slow.id)
+        await send(context, tenant, {"n": -2}, except_connection_ids=[slow.id])
+        assert await slow.close_code() == 1013
+        assert await heard_until_marker(context, tenant, quick) == [[-1, -2]]
+
+
+async def test_a_message_that_makes_no_sense_does_not_stop_the_others(
+    server: Server, context: Context, tenant: Tenant
+) -> None:
+    async with sockets(server, tenant.api_key) as (socket,):
+        await context.redis.publish(FRAMES_CHANNEL, "not json")
+        await publish(context.redis, FRAMES_CHANNEL, {"nothing": "known"})
+        await send(context, tenant, {"n": 1})
+        assert await heard_until_marker(context, tenant, socket) == [[1]]
+
+
+async def test_tickets_that_are_forged_are_closed_as_a_violation(server: Server, tenant: Tenant) -> None:
+    good = await ticket_path(server, tenant.api_key)
+    for path in (good[:-1] + ("A" if good[-1] != "A" else "B"), "/ws/none", good.replace(".", "")):
+        async with connect(server.url.replace("http", "ws", 1) + path, proxy=None) as connection:
+            assert await Socket(connection, "").close_code() == 1008
+    with pytest.raises(InvalidStatus):
+        async with connect(server.url.replace("http", "ws", 1) + "/nowhere", proxy=None):
+            pass
+
+
+async def test_a_shutdown_says_going_away(server: Server, tenant: Tenant) -> None:
+    async with sockets(server, tenant.api_key) as (socket,):
+        server.stop()
+        assert await socket.close_code() == 1001
+    await server.ended()

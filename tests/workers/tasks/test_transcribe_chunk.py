@@ -1,0 +1,122 @@
+import numpy as np
+import pytest
+from sqlalchemy import select
+
+from app.base.ids import new_id
+from app.domain.streams.models import Stream
+from app.domain.transcripts.models import SpeechChunk, Utterance
+from app.domain.transcripts.service import add_speech
+from app.media.pcm import encode_speech
+from app.process import Context
+from tests.fakes.speech_engine import ScriptedEngine
+from tests.fixtures.factories import make_active, make_tenant
+from workers.engines.contract import EngineFailed, LanguageUnsupported
+from workers.tasks import transcribe_chunk as task
+from workers.tasks.transcribe_chunk import MAX_ATTEMPTS, transcribe_chunk
+
+AT_US = 1_760_000_000_000_000
+SAMPLES = np.zeros(16_000, np.float32)
+
+
+@pytest.fixture
+async def stream_id(context: Context) -> str:
+    _, opened = await make_active(context, await make_tenant(context))
+    return opened["mic:default"]
+
+
+async def chunk(context: Context, stream_id: str, data: bytes | None = None) -> str:
+    chunk_id = new_id("chk")
+    await context.storage.put_bytes(f"speech/{chunk_id}", encode_speech(SAMPLES) if data is None else data)
+    async with context.db.transaction() as session:
+        await add_speech(
+            session,
+            chunk_id=chunk_id,
+            stream_id=stream_id,
+            storage_key=f"speech/{chunk_id}",
+            started_at_us=AT_US,
+            ended_at_us=AT_US + 1_000_000,
+        )
+    return chunk_id
+
+
+def hears(monkeypatch: pytest.MonkeyPatch, engine: ScriptedEngine) -> ScriptedEngine:
+    monkeypatch.setattr(task, "open_speech_engine", lambda settings: engine)
+    return engine
+
+
+async def left(context: Context) -> tuple[list[str], list[str], list[str]]:
+    """What was said, and which chunks and sounds are still there."""
+    async with context.db.transaction() as session:
+        said = list(await session.scalars(select(Utterance.text)))
+        chunks = list(await session.scalars(select(SpeechChunk.id)))
+    return said, chunks, await context.storage.list_keys("speech/")
+
+
+async def test_speech_becomes_words_on_the_wall_clock_and_its_sound_goes(
+    context: Context, stream_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = hears(monkeypatch, ScriptedEngine("Hello there."))
+    chunk_id = await chunk(context, stream_id)
+    await transcribe_chunk(context, chunk_id)
+    await transcribe_chunk(context, chunk_id)  # rung for twice
+    assert engine.heard == [(16_000, None)]
+    assert await left(context) == (["Hello there."], [], [])
+    async with context.db.transaction() as session:
+        (utterance,) = (await session.scalars(select(Utterance))).all()
+    assert (utterance.start_us, utterance.end_us) == (AT_US, AT_US + 900_000)
+    assert utterance.words[1] == {"text": "there.", "start_us": AT_US + 500_000, "end_us": AT_US + 900_000}
+
+
+async def test_sound_without_words_leaves_nothing(
+    context: Context, stream_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hears(monkeypatch, ScriptedEngine(""))
+    await transcribe_chunk(context, await chunk(context, stream_id))
+    assert await left(context) == ([], [], [])
+
+
+async def test_an_engine_that_breaks_is_asked_again_and_in_the_end_given_up(
+    context: Context, stream_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hears(monkeypatch, ScriptedEngine(*[EngineFailed("out of memory")] * MAX_ATTEMPTS))
+    chunk_id = await chunk(context, stream_id)
+    for _ in range(MAX_ATTEMPTS - 1):
+        with pytest.raises(EngineFailed):
+            await transcribe_chunk(context, chunk_id)
+        assert (await left(context))[1] == [chunk_id]
+    await transcribe_chunk(context, chunk_id)
+    assert await left(context) == ([], [], [])
+
+
+async def test_an_engine_that_recovers_loses_nothing(
+    context: Context, stream_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hears(monkeypatch, ScriptedEngine(EngineFailed("busy"), "Hello."))
+    chunk_id = await chunk(context, stream_id)
+    with pytest.raises(EngineFailed):
+        await transcribe_chunk(context, chunk_id)
+    await transcribe_chunk(context, chunk_id)
+    assert await left(context) == (["Hello."], [], [])
+
+
+async def test_what_no_retry_helps_is_given_up_at_once(
+    context: Context, stream_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hears(monkeypatch, ScriptedEngine(LanguageUnsupported("no such language")))
+    await transcribe_chunk(context, await chunk(context, stream_id))
+    missing = await chunk(context, stream_id)
+    await context.storage.delete(f"speech/{missing}")
+    await transcribe_chunk(context, missing)
+    await transcribe_chunk(context, await chunk(context, stream_id, b"no sound at all"))
+    assert await left(context) == ([], [], [])
+
+
+async def test_a_stream_that_was_deleted_meanwhile_gets_no_words(
+    context: Context, stream_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hears(monkeypatch, ScriptedEngine("Hello."))
+    chunk_id = await chunk(context, stream_id)
+    async with context.db.transaction() as session:
+        await session.delete(await session.get_one(Stream, stream_id))
+    await transcribe_chunk(context, chunk_id)
+    assert (await left(context))[:2] == ([], [])
