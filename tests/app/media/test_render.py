@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from app.base.errors import InvalidRequest, Unprocessable
-from app.media.export import export_recording
 from app.media.hls import index_fragments
 from app.media.layers import scaled_size
 from app.media.render import Clip, Fit, Timeline, Track, render_timeline
@@ -13,6 +12,7 @@ from tests.fixtures.media import (
     OPUS_RATE_HZ,
     beep_seconds,
     beeps,
+    export_recording,
     flash_seconds,
     h264_frames,
     opus_packets,
