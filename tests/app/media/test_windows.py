@@ -122,7 +122,6 @@ def test_over_a_join_the_mix_is_that_of_one_window(loud: bool, tmp_path: Path) -
     assert np.abs(joined).max() > 0.2
     join = round(4.096 * OPUS_RATE_HZ)
     error = joined[: len(whole)] - whole[: len(joined)]
-    assert np.abs(error[: join - 2 * FRAME_SAMPLES]).max() < 0.001
     # Two encoders differ by the noise of their coding; a jump at the join would stand out of it.
     near = np.sqrt(np.mean(error[join - 2 * FRAME_SAMPLES : join + 2 * FRAME_SAMPLES] ** 2))
     after = np.sqrt(np.mean(error[join + 2 * FRAME_SAMPLES :] ** 2))
