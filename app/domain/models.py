@@ -3,6 +3,7 @@
 from app.domain.accounts.models import Account, ApiKey, ClientToken
 from app.domain.assets.models import Asset, Playback
 from app.domain.collections.models import Collection
+from app.domain.exports.models import MixWindow
 from app.domain.operations.models import Operation
 from app.domain.outbox.models import OutboxMessage
 from app.domain.sessions.models import CaptureSession, Channel
@@ -18,6 +19,7 @@ __all__ = [
     "Channel",
     "ClientToken",
     "Collection",
+    "MixWindow",
     "Operation",
     "OutboxMessage",
     "Playback",

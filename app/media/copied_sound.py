@@ -54,13 +54,13 @@ class MixedSound:
 
 
 class FileSound:
-    """The audio track of a finished file."""
+    """The audio track of a finished file; `sound_of_file` opens one."""
 
     skipped_segments = 0
 
-    def __init__(self, path: Path) -> None:
-        self._container = av.open(str(path))
-        self._source = self._container.streams.audio[0]
+    def __init__(self, container: av.container.InputContainer) -> None:
+        self._container = container
+        self._source = container.streams.audio[0]
 
     def add_stream(self, output: av.container.OutputContainer) -> av.AudioStream:
         """Add the track to `output`."""
@@ -72,6 +72,15 @@ class FileSound:
             for packet in self._container.demux(self._source):
                 if packet.size:
                     yield _made(bytes(packet), packet.pts or 0, packet.duration or 0, stream)
+
+
+def sound_of_file(path: Path) -> FileSound | None:
+    """The sound of the finished file at `path`; None where it has none."""
+    container = av.open(str(path))
+    if container.streams.audio:
+        return FileSound(container)
+    container.close()
+    return None
 
 
 class OpusSound:

@@ -1,4 +1,4 @@
-"""Recorded segments to one finished, playable file, packets copied: H.264 and sound that is encoded already."""
+"""Recorded segments to one finished, playable file: H.264 copied, and sound that is encoded already."""
 
 from collections.abc import Callable
 from pathlib import Path

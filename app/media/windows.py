@@ -19,7 +19,7 @@ from pathlib import Path
 import av
 
 from app.media.recorded import RecordedTrack
-from app.media.sound import Placement, PlacedTrack, Sound, mixed
+from app.media.sound import PlacedTrack, Placement, Sound, mixed
 from app.media.writing import AUDIO_FRAGMENTS, add_aac_stream, encoded
 
 FRAME_SAMPLES = 1024
@@ -99,7 +99,7 @@ def aac_silence() -> tuple[av.AudioStream, bytes]:
     with av.open(file, "w", format="mp4", options=AUDIO_FRAGMENTS) as output:
         for packet in encoded(mixed([], 2 * _SETTLED * FRAME_SAMPLES), add_aac_stream(output)):
             output.mux_one(packet)
-    container = av.open(io.BytesIO(file.getvalue()))
+    container = av.open(io.BytesIO(file.getvalue()), "r")
     stream = container.streams.audio[0]
     frames = [bytes(packet) for packet in container.demux(stream) if packet.size]
     return stream, frames[_SETTLED]

@@ -66,3 +66,7 @@ class Segment(Created, Base):
     starts_with_keyframe: Mapped[bool]
     width: Mapped[int | None]
     height: Mapped[int | None]
+
+    @property
+    def ended_at_us(self) -> int:
+        return self.started_at_us + self.duration_us

@@ -14,7 +14,10 @@ from app.domain.sessions.models import CaptureSession, Channel
 from app.domain.sessions.service import lock_session, move
 from app.domain.sessions.states import Status
 from app.domain.streams.models import PublisherState, Segment, Stream
+from app.media.windows import window_at
 
+# Sound of one stream may be stored so much later than that of another and still be in the mix at once.
+MIX_DELAY_US = 10_000_000
 LIVE_STATUSES = (Status.STARTING, Status.ACTIVE)
 
 
@@ -151,9 +154,17 @@ async def session_statuses(session: AsyncSession, stream_ids: Sequence[str]) -> 
 
 
 async def add_segment(session: AsyncSession, segment: Segment) -> None:
-    """Register a recorded piece whose object is in storage."""
+    """Register a recorded piece whose object is in storage.
+
+    The first sound to come `MIX_DELAY_US` after the end of a window of the mix rings for that to be made.
+    """
     session.add(segment)
     await session.flush()
+    due = window_at(segment.started_at_us - MIX_DELAY_US) != window_at(segment.ended_at_us - MIX_DELAY_US)
+    if due:
+        stream = await session.get_one(Stream, segment.stream_id)
+        if stream.media_type == "audio":
+            await enqueue(session, Job.MIX_SOUND, stream.capture_session_id)
 
 
 async def request_stop(session: AsyncSession, capture: CaptureSession, *, reason: str | None = None) -> None:
