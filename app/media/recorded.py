@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import av
 
@@ -37,8 +38,7 @@ class RecordedTrack:
     segments: Sequence[RecordedSegment]
 
 
-@dataclass(frozen=True, slots=True)
-class RecordedPacket:
+class RecordedPacket(NamedTuple):
     """One encoded frame of a segment. `description` is its codec's out-of-band data (avcC for H.264);
     `after_hole` says that a segment before this frame could not be read to its end."""
 
@@ -84,11 +84,11 @@ def _packets(segment: RecordedSegment, *, after_hole: bool) -> Iterator[Recorded
                 continue
             first = packet.pts if first is None else first
             yield RecordedPacket(
-                data=bytes(packet),
-                at_us=segment.started_at_us + round((packet.pts - first) * tick_us),
-                duration_us=round((packet.duration or 0) * tick_us),
-                is_keyframe=packet.is_keyframe,
-                description=description,
-                after_hole=after_hole,
+                bytes(packet),
+                segment.started_at_us + round((packet.pts - first) * tick_us),
+                round((packet.duration or 0) * tick_us),
+                packet.is_keyframe,
+                description,
+                after_hole,
             )
             after_hole = False
