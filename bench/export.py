@@ -20,26 +20,21 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from app.base.ids import new_id
 from app.base.settings import Settings
-from app.domain.exports.service import export_subject, plan_export
-from app.domain.operations.service import find_operation
-from app.domain.streams.models import Segment
-from app.domain.streams.service import add_segment
+from app.domain.exports.service import plan_export
 from app.embedded.postgres import running_postgres
 from app.media.frames import EncodedFrame
 from app.media.hls import index_fragments
 from app.media.recorded import RecordedSegment, RecordedTrack
 from app.media.thumbnail import first_picture
 from app.process import Context, open_context
-from app.storage.keys import segment_key
 from bench.one_pass import export_in_one_pass
-from tests.fixtures.factories import Tenant, detach, make_active, make_tenant, status_of, stop_session
+from tests.fixtures.factories import Tenant, make_active, make_tenant, status_of
 from tests.fixtures.media import h264_frames, opus_packets, read_speech, record
+from tests.fixtures.recordings import CHANNELS, requested_export, stop, store_segment
 from tests.fixtures.servers import migrate
 from workers.tasks.local_tracks import local_track
 from workers.tasks.mix_sound import mix_sound
-from workers.tasks.request_export import request_session_export
 from workers.tasks.run_operation import run_operation
 
 LOOP_SECONDS = 40
@@ -72,17 +67,16 @@ async def record_session(
     context: Context, tenant: Tenant, loop: dict[str, RecordedTrack], minutes: float
 ) -> tuple[str, float]:
     """Record a session and mix as it goes; returns its id, and the seconds that mixing took."""
-    session_id, streams = await make_active(context, tenant, ("mic", "system_audio", "display"))
+    session_id, streams = await make_active(context, tenant, CHANNELS)
     mixing_seconds = 0.0
     for number in range(round(minutes * 60 / LOOP_SECONDS)):
         for name, segment in in_time_order(loop):
-            await store(context, tenant, streams[name], segment, number * LOOP_SECONDS * 1_000_000)
+            later_us = number * LOOP_SECONDS * 1_000_000
+            await store_segment(context, tenant, streams[name], loop[name].codec, segment, later_us=later_us)
         began = time.monotonic()
         await mix_sound(context, session_id)
         mixing_seconds += time.monotonic() - began
-    await stop_session(context, session_id)
-    for stream_id in streams.values():
-        await detach(context, stream_id)
+    await stop(context, session_id, streams)
     return session_id, mixing_seconds
 
 
@@ -92,36 +86,10 @@ def in_time_order(loop: dict[str, RecordedTrack]) -> Iterator[tuple[str, Recorde
     yield from sorted(found, key=lambda one: one[1].ended_at_us)
 
 
-async def store(
-    context: Context, tenant: Tenant, stream_id: str, segment: RecordedSegment, later_us: int
-) -> None:
-    """Store the segment as one that was recorded so much later, object first and row second."""
-    segment_id = new_id("seg")
-    data = segment.path.read_bytes()
-    key = segment_key(tenant.account_id, stream_id, segment_id, "mp4")
-    await context.storage.put_bytes(key, data)
-    async with context.db.transaction() as session:
-        row = Segment(
-            id=segment_id,
-            stream_id=stream_id,
-            storage_key=key,
-            codec="h264" if segment.path.name.startswith("dis") else "opus",
-            started_at_us=segment.started_at_us + later_us,
-            duration_us=segment.duration_us,
-            size_bytes=len(data),
-            frame_count=1,
-            starts_with_keyframe=True,
-        )
-        await add_segment(session, row)
-
-
 async def export_as_the_worker_does(context: Context, tenant: Tenant, session_id: str) -> float:
     """Export the stopped session; returns the seconds from its stop to `exported`."""
     began = time.monotonic()
-    await request_session_export(context, session_id)
-    async with context.db.transaction() as session:
-        operation = await find_operation(session, tenant.account_id, export_subject(session_id))
-    assert operation is not None
+    operation = await requested_export(context, tenant, session_id)
     await run_operation(context, operation.id)
     assert await status_of(context, session_id) == "exported"
     return time.monotonic() - began

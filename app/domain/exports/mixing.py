@@ -62,7 +62,7 @@ async def plan_windows(session: AsyncSession, session_id: str, *, whole: bool) -
     # The segments of the first windows may begin before what was asked for.
     first = 0 if whole else window_at(since_us) + 2
     end = window_at(newest_us - 1) + 1 if whole else window_at(newest_us - MIX_DELAY_US)
-    made_of = dict(made.tuples().all())
+    made_of = {row.number: row.made_of for row in made}
     return [
         window
         for window in _windows(segments.all())
