@@ -10,7 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.api.shapes import created_session_shape, session_shape
 from app.base.errors import InvalidRequest
 from app.domain.accounts.credentials import create_client_token
+from app.domain.assets.links import asset_links
 from app.domain.assets.models import Asset
+from app.domain.exports.displays import ask_for_export
 from app.domain.exports.service import export_status
 from app.domain.sessions import service as sessions
 from app.domain.sessions.models import CaptureSession
@@ -21,6 +23,7 @@ from app.wire.envelope import success
 
 router = APIRouter(tags=["capture sessions"])
 Json = dict[str, Any]
+NO_LINKS: Json = {"stream_url": None, "player_url": None}
 
 
 class NewSession(BaseModel):
@@ -33,6 +36,14 @@ class NewSession(BaseModel):
 class NewToken(BaseModel):
     expires_in: int | None = None
     user_id: str | None = None
+
+
+class NewExport(BaseModel):
+    """The socket to be told is `connection_id` in Python's SDK, and `ws_connection_id` elsewhere (C37)."""
+
+    video_channel_id: str | None = None
+    connection_id: str | None = None
+    ws_connection_id: str | None = None
 
 
 @router.post("/capture/session/token")
@@ -81,6 +92,27 @@ async def list_all(
     page = rows[:limit]
     next_page = f"{page[-1].created_at.timestamp():.6f}:{page[-1].id}" if len(rows) > limit else None
     return success({"sessions": [await _shape(session, row) for row in page], "next_page": next_page})
+
+
+@router.post("/collection/{collection_id}/capture/session/{session_id}/export")
+async def export(wanted: NewExport, session_id: str, caller: ServerCaller, session: Session) -> Json:
+    """Export the session, or another of its displays; asked again, how far that is (contract C18)."""
+    capture = await sessions.get_session(session, caller.account_id, session_id)
+    requested = await ask_for_export(
+        session,
+        capture,
+        video_channel_id=wanted.video_channel_id,
+        connection_id=wanted.connection_id or wanted.ws_connection_id,
+    )
+    return success(
+        {
+            "session_id": capture.id,
+            "video_channel_id": requested.video_channel_id,
+            "export_status": requested.status,
+            "video_id": requested.video.id if requested.video else None,
+            **(asset_links(requested.video) if requested.video else NO_LINKS),
+        }
+    )
 
 
 @router.get("/collection/{collection_id}/capture/session/{session_id}")

@@ -31,6 +31,10 @@ class TranscriptionAction(BaseModel):
     ws_connection_id: str | None = None
 
 
+class NewExport(BaseModel):
+    name: str | None = None
+
+
 @router.post("/collection/{collection_id}/search")
 async def search_collection(
     collection_id: str, wanted: SearchRequest, caller: ServerCaller, session: Session
@@ -112,10 +116,11 @@ async def read_transcript(
 
 
 @router.post("/{stream_id}/export")
-async def export(stream_id: str, caller: ServerCaller, session: Session) -> Json:
-    """The asset that the stopped stream became: the same one each time."""
+async def export(wanted: NewExport, stream_id: str, caller: ServerCaller, session: Session) -> Json:
+    """The asset that the stopped stream became, the same one each time; a name that is given names it."""
     stream = await get_stream(session, caller.account_id, stream_id)
     asset = await exported_stream_asset(session, stream)
+    asset.name = wanted.name or asset.name
     return success(
         {
             "rtstream_id": stream.id,

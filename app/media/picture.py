@@ -8,7 +8,7 @@ import av
 from app.base.errors import Unprocessable
 from app.media.annexb import SPS, avcc_parameter_sets, length_prefixed_units, nal_type
 from app.media.frames import Codec
-from app.media.recorded import RecordedPacket, RecordedTrack, TrackReader
+from app.media.recorded import OPEN_OPTIONS, RecordedPacket, RecordedTrack, TrackReader
 from app.media.writing import KEYFRAME_SECONDS, VIDEO_TIME_BASE, add_h264_stream
 
 
@@ -137,7 +137,7 @@ def _described(track: RecordedTrack) -> tuple[av.VideoStream, bool]:
     first: av.VideoStream | None = None
     for segment in track.segments:
         try:
-            container = av.open(str(segment.path))
+            container = av.open(str(segment.path), options=OPEN_OPTIONS)
             stream = container.streams.video[0]
         except (av.FFmpegError, IndexError):
             continue

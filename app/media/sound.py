@@ -1,6 +1,7 @@
 """Recorded audio tracks as sound on a common sample clock, mixed in blocks of bounded size."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 
 import av
@@ -49,13 +50,39 @@ class Sound:
             self._next = next(self._blocks, None)
 
 
-class PlacedTrack:
-    """A recorded audio track, each packet's samples where its wall clock puts them."""
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a track's sound lay at one of its packets: what another reading of it needs to go on from there
+    to the sample. `offset` is by how many samples it lay after its wall clock, `drift` how far that is from
+    where it should be, smoothed."""
 
-    def __init__(self, track: RecordedTrack, zero_us: int) -> None:
+    at_us: int
+    offset: int
+    drift: float
+    correcting: bool
+
+
+class PlacedTrack:
+    """A recorded audio track, each packet's samples where its wall clock puts them.
+
+    With `resume` it goes on from there and leaves out what came before. `placement` is where it lay at its
+    first packet from `mark_us` on; None until that is read, and where it begins anew there.
+    """
+
+    def __init__(
+        self,
+        track: RecordedTrack,
+        zero_us: int,
+        *,
+        resume: Placement | None = None,
+        mark_us: int | None = None,
+    ) -> None:
         self._reader = TrackReader(track)
         self._decoder = open_block_decoder(track.codec)
         self._zero_us = zero_us
+        self._resume = resume
+        self._mark_us = mark_us
+        self.placement: Placement | None = None
 
     @property
     def damaged_packets(self) -> int:
@@ -70,9 +97,19 @@ class PlacedTrack:
         position: int | None = None
         drift = 0.0
         correcting = False
+        resume = self._resume
         for packet in self._reader.packets():
+            if resume and packet.at_us < resume.at_us:
+                continue
             samples = self._decoder.decode(packet)
             target = round((packet.at_us - self._zero_us) * RATE_HZ / 1_000_000)
+            if resume and packet.at_us == resume.at_us:
+                position, drift, correcting = target + resume.offset, resume.drift, resume.correcting
+            resume = None
+            if self._mark_us is not None and packet.at_us >= self._mark_us:
+                self._mark_us = None
+                if position is not None and abs(target - position) <= _JUMP:
+                    self.placement = Placement(packet.at_us, position - target, drift, correcting)
             if position is None or target - position > _JUMP:
                 position, drift, correcting = target, 0.0, False
             elif target - position < -_JUMP:

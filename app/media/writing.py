@@ -4,6 +4,7 @@ import heapq
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -79,18 +80,24 @@ def write_interleaved(
 
     `on_progress` hears fractions of `expected_seconds` from 0 to 1, about a hundred times.
     """
-    ended = told = 0.0
-    for packet in heapq.merge(*parts, key=_starts_seconds):
-        started = _starts_seconds(packet)
-        ended = max(ended, started + float((packet.duration or 0) * packet.time_base))
+    told = ended = 0.0
+    timed = [_timed(part) for part in parts]
+    for starts, ends, packet in heapq.merge(*timed, key=itemgetter(0)) if len(timed) > 1 else timed[0]:
         output.mux_one(packet)
-        if on_progress and started - told >= expected_seconds / 100:
-            told = started
-            on_progress(min(started / expected_seconds, 1.0))
+        ended = max(ended, ends)
+        if on_progress and starts - told >= expected_seconds / 100:
+            told = starts
+            on_progress(min(starts / expected_seconds, 1.0))
     if on_progress:
         on_progress(1.0)
     return ended
 
 
-def _starts_seconds(packet: "av.Packet[Any]") -> float:
-    return float((packet.dts or 0) * packet.time_base)
+def _timed(packets: "Iterator[av.Packet[Any]]") -> "Iterator[tuple[float, float, av.Packet[Any]]]":
+    """Each packet with the seconds from which and to which it lasts; all of them count in one time base."""
+    seconds_per_tick: float | None = None
+    for packet in packets:
+        if seconds_per_tick is None:  # once: a fraction made for every packet is half the work of copying it
+            seconds_per_tick = float(packet.time_base)
+        ticks = packet.dts or 0
+        yield ticks * seconds_per_tick, (ticks + (packet.duration or 0)) * seconds_per_tick, packet

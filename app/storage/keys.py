@@ -26,9 +26,24 @@ def speech_key(account_id: str, stream_id: str, chunk_id: str) -> str:
     return f"{account_id}/speech/{stream_id}/{chunk_id}.flac"
 
 
+def mix_key(account_id: str, session_id: str, render_id: str) -> str:
+    """A window of a session's mix, kept until the session is exported."""
+    return f"{mix_prefix(account_id, session_id)}{render_id}.m4a"
+
+
+def mix_prefix(account_id: str, session_id: str) -> str:
+    """Every window of a session's mix."""
+    return f"{account_id}/mixes/{session_id}/"
+
+
 def asset_key(account_id: str, asset_id: str, render_id: str, extension: str) -> str:
     """A finished file of one asset. `render_id` keeps a retried render off the key of the first try."""
-    return f"{account_id}/assets/{asset_id}/{render_id}.{extension}"
+    return f"{asset_prefix(account_id, asset_id)}{render_id}.{extension}"
+
+
+def asset_prefix(account_id: str, asset_id: str) -> str:
+    """Every file that was made for an asset."""
+    return f"{account_id}/assets/{asset_id}/"
 
 
 def upload_key(account_id: str, upload_id: str) -> str:

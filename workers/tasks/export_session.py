@@ -2,45 +2,60 @@
 
 import asyncio
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 from app.domain.assets.service import StoredFile
-from app.domain.exports.service import (
-    ExportPlan,
-    PlannedAsset,
-    PlannedTrack,
-    fail_export,
-    finish_export,
-    plan_export,
-)
+from app.domain.exports.displays import tell_listeners
+from app.domain.exports.mixing import mixed_windows
+from app.domain.exports.service import ExportPlan, PlannedAsset, fail_export, finish_export, plan_export
 from app.domain.operations import service as operations
 from app.domain.operations.models import Operation
-from app.media.export import RecordedSegment, RecordedTrack, export_recording
+from app.media.copied_sound import CopiedSound, EncodedSound, MixedSound, OpusSound
+from app.media.export import ExportedFile, RecordedTrack, export_recording
 from app.media.frames import Codec
 from app.process import Context
 from workers.tasks.lease import Lease
+from workers.tasks.local_tracks import local_track
+from workers.tasks.mix_sound import mix_windows
 from workers.tasks.store_media import store_media
+
+_MIXED = 0.5  # of the work, where nothing was mixed while the session recorded
 
 
 async def export_session(context: Context, operation: Operation, lease: Lease) -> None:
-    """Make every planned file, then register them and move the session in one transaction."""
+    """Mix what is not mixed yet, copy every planned file, then register them and move the session in one
+    transaction."""
     session_id = operation.request["capture_session_id"]
+    await mix_windows(
+        context, session_id, whole=True, report=lambda fraction: lease.report(fraction * _MIXED)
+    )
     async with context.db.transaction() as session:
         plan = await plan_export(session, session_id)
+        window_keys = await mixed_windows(session, session_id)
     files: list[tuple[PlannedAsset, StoredFile]] = []
-    for number, planned in enumerate(plan.assets):
+    async with AsyncExitStack() as stack:
+        windows = {
+            number: await stack.enter_async_context(context.storage.local_path(key))
+            for number, key in window_keys.items()
+        }
+        tracks = {
+            track.stream_id: await local_track(context, stack, track.codec, track.segments)
+            for track in plan.tracks
+        }
+        for number, planned in enumerate(plan.assets):
 
-        def report(fraction: float, done: int = number) -> None:
-            lease.report((done + fraction) / len(plan.assets))
+            def report(fraction: float, done: int = number) -> None:
+                lease.report(_MIXED + (1 - _MIXED) * (done + fraction) / len(plan.assets))
 
-        files.append((planned, await _make(context, plan, planned, report)))
+            files.append((planned, await _make(context, plan, planned, tracks, windows, report)))
     async with context.db.transaction() as session:
         muxed = await finish_export(session, plan, files)
         await operations.finish(
             session, operation.id, worker=lease.worker, result={"exported_video_id": muxed.id}
         )
+        await tell_listeners(session, operation.id, muxed)
 
 
 async def export_session_failed(context: Context, operation: Operation) -> None:
@@ -50,14 +65,17 @@ async def export_session_failed(context: Context, operation: Operation) -> None:
 
 
 async def _make(
-    context: Context, plan: ExportPlan, planned: PlannedAsset, report: Callable[[float], None]
+    context: Context,
+    plan: ExportPlan,
+    planned: PlannedAsset,
+    tracks: Mapping[str, RecordedTrack],
+    windows: Mapping[int, Path],
+    report: Callable[[float], None],
 ) -> StoredFile:
-    async with AsyncExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="capture-export-")))
-        video = await _local(context, stack, planned.video) if planned.video else None
-        audio = [await _local(context, stack, track) for track in planned.audio]
+    with tempfile.TemporaryDirectory(prefix="capture-export-") as folder:
+        track = tracks[planned.track.stream_id] if planned.track else None
         exported = await asyncio.to_thread(
-            export_recording, video, audio, folder / "export.mp4", zero_us=plan.zero_us, on_progress=report
+            _write, plan, planned, track, windows, Path(folder) / "export.mp4", report
         )
         return await store_media(
             context,
@@ -68,13 +86,25 @@ async def _make(
         )
 
 
-async def _local(context: Context, stack: AsyncExitStack, track: PlannedTrack) -> RecordedTrack:
-    segments = [
-        RecordedSegment(
-            await stack.enter_async_context(context.storage.local_path(segment.storage_key)),
-            segment.started_at_us,
-            segment.duration_us,
-        )
-        for segment in track.segments
-    ]
-    return RecordedTrack(Codec(track.codec), segments)
+def _write(
+    plan: ExportPlan,
+    planned: PlannedAsset,
+    track: RecordedTrack | None,
+    windows: Mapping[int, Path],
+    target: Path,
+    report: Callable[[float], None],
+) -> ExportedFile:
+    sound: CopiedSound | None = None
+    ends_at_us = plan.ends_at_us
+    if planned.stream_id is not None and planned.track is not None:
+        ends_at_us = planned.track.segments[-1].ended_at_us
+    video = track if track and track.codec.is_video else None
+    if planned.has_mix:
+        sound = MixedSound(windows, zero_us=plan.zero_us, ends_at_us=ends_at_us)
+    elif track and track.codec is Codec.OPUS:
+        sound = OpusSound(track, zero_us=plan.zero_us)
+    elif track and not video:
+        sound = EncodedSound(track, zero_us=plan.zero_us, ends_at_us=ends_at_us)
+    return export_recording(
+        video, sound, target, zero_us=plan.zero_us, ends_at_us=ends_at_us, on_progress=report
+    )

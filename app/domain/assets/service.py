@@ -35,6 +35,11 @@ def new_asset_id(kind: AssetKind) -> str:
     return new_id(PREFIXES[kind])
 
 
+def asset_id_of(kind: AssetKind, source_id: str) -> str:
+    """The one id of the asset that `source_id` becomes, however often its export is begun."""
+    return f"{PREFIXES[kind]}-{source_id.partition('-')[2]}"
+
+
 async def add_asset(
     session: AsyncSession,
     *,

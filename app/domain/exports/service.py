@@ -11,14 +11,16 @@ from app.base.errors import Conflict, InvalidRequest
 from app.base.ids import utc_now
 from app.domain.assets.links import asset_links
 from app.domain.assets.models import Asset
-from app.domain.assets.service import AssetKind, StoredFile, add_asset, new_asset_id
+from app.domain.assets.service import AssetKind, StoredFile, add_asset, asset_id_of
 from app.domain.operations.models import Operation
 from app.domain.operations.service import OperationKind, find_operation, request_operation
+from app.domain.outbox.jobs import Job, enqueue
 from app.domain.sessions.models import CaptureSession, Channel
 from app.domain.sessions.service import fail, lock_session, move
 from app.domain.sessions.states import Status
 from app.domain.streams.models import Segment, Stream
 from app.domain.streams.service import list_segments, list_session_streams
+from app.media.windows import frame_at, frame_starts_at_us
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,23 +36,27 @@ class PlannedTrack:
 
 @dataclass(frozen=True, slots=True)
 class PlannedAsset:
-    """One file to make. `stream_id` is None for the muxed recording of the whole session."""
+    """One file to make: a stream's recording alone, or the muxed one of the whole session, whose `stream_id`
+    is None and whose sound, where it has some, is the mix."""
 
     asset_id: str
     kind: AssetKind
     name: str
-    video: PlannedTrack | None
-    audio: tuple[PlannedTrack, ...]
+    track: PlannedTrack | None
+    has_mix: bool
     stream_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class ExportPlan:
-    """`zero_us` is the common second zero of all files, so that they can be edited together."""
+    """`zero_us` is the common second zero of all files, so that they can be edited together: the last frame
+    of the mix to begin before anything that was recorded. `ends_at_us` is when the last of it ends."""
 
     capture_session_id: str
     account_id: str
     zero_us: int
+    ends_at_us: int
+    tracks: tuple[PlannedTrack, ...]
     assets: tuple[PlannedAsset, ...]
 
 
@@ -122,15 +128,22 @@ async def plan_export(session: AsyncSession, session_id: str) -> ExportPlan:
     if not tracks:
         raise Conflict("this session recorded nothing", code="nothing_recorded")
     videos = [track for track in tracks if track.media_type == "video"]
-    audios = tuple(track for track in tracks if track.media_type == "audio")
     picture = next((track for track in videos if track.name == primary), next(iter(videos), None))
     whole = PlannedAsset(
-        new_asset_id("video"), "video", f"Capture {capture.id}", picture, audios, stream_id=None
+        asset_id_of("video", capture.id),
+        "video",
+        f"Capture {capture.id}",
+        picture,
+        has_mix=len(videos) < len(tracks),
+        stream_id=None,
     )
+    first_us = min(track.segments[0].started_at_us for track in tracks)
     return ExportPlan(
         capture.id,
         capture.account_id,
-        zero_us=min(track.segments[0].started_at_us for track in tracks),
+        zero_us=frame_starts_at_us(frame_at(first_us)),
+        ends_at_us=max(segment.ended_at_us for track in tracks for segment in track.segments),
+        tracks=tuple(tracks),
         assets=(whole, *(_raw_asset(capture, track) for track in tracks)),
     )
 
@@ -162,6 +175,7 @@ async def finish_export(
     assert muxed is not None
     capture.exported_video_id = muxed.id
     await move(session, capture, Status.EXPORTED, {"exported_video_id": muxed.id, **asset_links(muxed)})
+    await enqueue(session, Job.TIDY_EXPORT, capture.id)
     return muxed
 
 
@@ -170,6 +184,7 @@ async def fail_export(session: AsyncSession, session_id: str) -> None:
     capture = await lock_session(session, session_id)
     if capture.status == Status.STOPPED:
         await fail(session, capture, "export_failed", "the recording could not be exported")
+        await enqueue(session, Job.TIDY_EXPORT, capture.id)
 
 
 async def export_status(session: AsyncSession, capture: CaptureSession) -> str | None:
@@ -201,7 +216,6 @@ async def exported_stream_asset(session: AsyncSession, stream: Stream) -> Asset:
 
 
 def _raw_asset(capture: CaptureSession, track: PlannedTrack) -> PlannedAsset:
-    name = f"{track.name} {capture.id}"
-    if track.media_type == "video":
-        return PlannedAsset(new_asset_id("video"), "video", name, track, (), track.stream_id)
-    return PlannedAsset(new_asset_id("audio"), "audio", name, None, (track,), track.stream_id)
+    kind: AssetKind = "video" if track.media_type == "video" else "audio"
+    asset_id = asset_id_of(kind, track.stream_id)
+    return PlannedAsset(asset_id, kind, f"{track.name} {capture.id}", track, False, track.stream_id)

@@ -105,7 +105,38 @@ class TranscriptFinal:
         ]
 
 
-Event = SessionMoved | TranscriptFinal
+@dataclass(frozen=True, slots=True)
+class ExportReady:
+    """An export that a socket asked to be told of is there. `data` names its video and where it plays.
+
+    Not a move of the session: `capture_session.exported` comes once, whatever else is exported later.
+    """
+
+    capture_session_id: str
+    video_channel_id: str | None
+    data: Json
+
+    goes_to_webhooks = False
+    name = "capture_session.export_ready"
+
+    def frames(self, message_id: str, at: datetime) -> list[Json]:
+        named = {"video_channel_id": self.video_channel_id, "export_status": "exported", **self.data}
+        return [
+            {
+                "channel": "capture_session",
+                "type": "capture_session",
+                "event": self.name,
+                "event_id": message_id,
+                "timestamp": iso(at),
+                "capture_session_id": self.capture_session_id,
+                "session_id": self.capture_session_id,
+                **named,
+                "data": {"event": self.name, **named},
+            }
+        ]
+
+
+Event = SessionMoved | TranscriptFinal | ExportReady
 
 
 def iso(at: datetime) -> str:

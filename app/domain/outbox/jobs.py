@@ -17,8 +17,10 @@ class Job(StrEnum):
 
     DELIVER_WEBHOOKS = "deliver_webhooks"
     TRANSCRIBE_CHUNK = "transcribe_chunk"
+    MIX_SOUND = "mix_sound"
     REQUEST_EXPORT = "request_export"
     RUN_OPERATION = "run_operation"
+    TIDY_EXPORT = "tidy_export"
     KEEP_HOUSE = "keep_house"
 
 

@@ -71,6 +71,10 @@ class Segment(Created, Base):
     width: Mapped[int | None]
     height: Mapped[int | None]
 
+    @property
+    def ended_at_us(self) -> int:
+        return self.started_at_us + self.duration_us
+
 
 class StreamSpool(Created, Base):
     """Says that an ingest process's spool may hold media of the stream which storage does not have yet."""

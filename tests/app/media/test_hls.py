@@ -8,11 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.base.errors import Unprocessable
-from app.media.export import export_recording
 from app.media.hls import Fragment, FragmentIndex, PlaylistPart, index_fragments, media_playlist
 from app.media.recorded import RecordedTrack
 from tests.fixtures.http_ranges import serve
-from tests.fixtures.media import START_US, beeps, h264_frames, opus_packets, record
+from tests.fixtures.media import START_US, beeps, export_recording, h264_frames, opus_packets, record
 
 # AAC begins with 1024 samples of priming and ends on a whole frame of 1024: 21 ms each.
 AAC_SECONDS = 0.045

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from app.base.errors import Unprocessable
-from app.media.export import export_recording
 from app.media.pcm import SAMPLE_RATE_HZ, decode_audio_file, decode_speech, encode_speech
 from tests.fixtures.media import (
     START_US,
+    export_recording,
     h264_frames,
     opus_packets,
     read_speech,

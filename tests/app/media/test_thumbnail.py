@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from app.base.errors import Unprocessable
-from app.media.export import export_recording
 from app.media.thumbnail import first_picture
-from tests.fixtures.media import h264_frames, opus_packets, record, tone
+from tests.fixtures.media import export_recording, h264_frames, opus_packets, record, tone
 
 
 def opened(jpeg: bytes) -> np.ndarray:

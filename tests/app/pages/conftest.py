@@ -19,9 +19,9 @@ from app.domain.assets.service import AssetKind, add_asset, new_asset_id
 from app.domain.collections.service import default_collection
 from app.domain.transcripts.service import Spoken, replace_asset_utterances
 from app.main import create_app
-from app.media.export import ExportedFile, export_recording
+from app.media.export import ExportedFile
 from app.process import Context
-from tests.fixtures.media import START_US, beeps, h264_frames, opus_packets, record
+from tests.fixtures.media import START_US, beeps, export_recording, h264_frames, opus_packets, record
 from workers.tasks.store_media import store_media
 
 START_SECONDS = 20

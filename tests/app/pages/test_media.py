@@ -7,9 +7,9 @@ import pytest
 
 from app.domain.assets.models import Asset
 from app.domain.assets.service import delete_asset
-from app.media.export import ExportedFile, export_recording
+from app.media.export import ExportedFile
 from tests.app.pages.conftest import Library
-from tests.fixtures.media import beeps, flash_seconds, opus_packets, record
+from tests.fixtures.media import beeps, export_recording, flash_seconds, opus_packets, record
 
 
 def segments(playlist: str) -> list[tuple[str, int, int]]:

@@ -3,11 +3,11 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from app.domain.assets.timeline import MAX_CLIPS, read_timeline
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.base.errors import InvalidRequest
-from app.domain.assets.timeline import MAX_CLIPS, read_timeline
 
 CLIP: dict[str, Any] = {
     "start": 1,

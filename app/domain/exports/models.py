@@ -1,0 +1,29 @@
+"""What is made of a session's sound while it records, for its export to copy."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ForeignKey
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.base.db import Base, Created
+
+
+class MixWindow(Created, Base):
+    """A window of the mix of all stored audio; `storage_key` is None until it is first made.
+
+    `made_of` is the digest of the segments in it: where there are others now, it is made again. `placements`
+    are the `media.sound.Placement`s of its streams, as lists of their fields.
+    """
+
+    __tablename__ = "mix_windows"
+
+    capture_session_id: Mapped[str] = mapped_column(
+        ForeignKey("capture_sessions.id", ondelete="cascade"), primary_key=True
+    )
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    leased_by: Mapped[str | None]
+    leased_until: Mapped[datetime | None]
+    made_of: Mapped[str | None]
+    storage_key: Mapped[str | None]
+    placements: Mapped[dict[str, Any]] = mapped_column(default=dict)

@@ -1,0 +1,75 @@
+"""Exports another display of an exported session: its picture with the sound of the session's recording."""
+
+import asyncio
+import tempfile
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from app.base.errors import Unavailable
+from app.domain.assets.models import Asset
+from app.domain.assets.service import StoredFile
+from app.domain.exports.displays import DisplayExport, finish_display, plan_display, tell_listeners
+from app.domain.operations import service as operations
+from app.domain.operations.models import Operation
+from app.media.copied_sound import sound_of_file
+from app.media.export import ExportedFile, RecordedSegment, RecordedTrack, export_recording
+from app.media.frames import Codec
+from app.process import Context
+from workers.tasks.lease import Lease
+from workers.tasks.store_media import store_media
+
+SESSION_SECONDS = 60.0
+POLL_SECONDS = 0.5
+
+
+async def export_display(context: Context, operation: Operation, lease: Lease) -> None:
+    """Make the file of two that are there already, then register it."""
+    planned = await _planned(context, operation)
+    file = await _make(context, operation, planned, lease)
+    async with context.db.transaction() as session:
+        asset = await finish_display(session, operation, planned, file)
+        await operations.finish(session, operation.id, worker=lease.worker, result={"video_id": asset.id})
+        await tell_listeners(session, operation.id, asset)
+
+
+async def _planned(context: Context, operation: Operation) -> DisplayExport:
+    """Wait for the session's own export, which is under way."""
+    for _ in range(round(SESSION_SECONDS / POLL_SECONDS)):
+        async with context.db.transaction() as session:
+            planned = await plan_display(session, operation)
+        if planned is not None:
+            return planned
+        await asyncio.sleep(POLL_SECONDS)
+    raise Unavailable("the session is still being exported")
+
+
+async def _make(context: Context, operation: Operation, planned: DisplayExport, lease: Lease) -> StoredFile:
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="capture-export-")))
+        picture = await stack.enter_async_context(context.storage.local_path(planned.picture.storage_key))
+        sound = await stack.enter_async_context(context.storage.local_path(planned.sound.storage_key))
+        exported = await asyncio.to_thread(_joined, planned, picture, sound, folder / "export.mp4", lease)
+        return await store_media(
+            context,
+            exported,
+            account_id=operation.account_id,
+            asset_id=planned.asset_id,
+            started_at_us=planned.sound.started_at_us,
+        )
+
+
+def _joined(planned: DisplayExport, picture: Path, sound: Path, target: Path, lease: Lease) -> ExportedFile:
+    zero_us = planned.picture.started_at_us or 0
+    track = RecordedTrack(Codec.H264, [RecordedSegment(picture, zero_us, _length_us(planned.picture))])
+    return export_recording(
+        track,
+        sound_of_file(sound),
+        target,
+        zero_us=zero_us,
+        ends_at_us=zero_us + max(_length_us(planned.picture), _length_us(planned.sound)),
+        on_progress=lease.report,
+    )
+
+
+def _length_us(asset: Asset) -> int:
+    return round(asset.length_seconds * 1_000_000)
