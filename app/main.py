@@ -33,6 +33,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 from app.ingest.live import open_live
 
                 app.state.live = await stack.enter_async_context(open_live(context))
+            if "pages" in settings.doors:
+                from app.pages.clips import Clips
+
+                app.state.clips = Clips(context)
+                stack.push_async_callback(app.state.clips.close)
             yield
 
     app = FastAPI(title="OpenCapture", version="0.1.0", lifespan=lifespan, redirect_slashes=False)

@@ -1,5 +1,6 @@
 """Encoded frames to self-contained recording segments, never decoding them."""
 
+import hashlib
 import io
 from dataclasses import dataclass
 from fractions import Fraction
@@ -9,6 +10,7 @@ import av
 
 from app.base.errors import InvalidRequest, Unprocessable
 from app.media.frames import Codec, EncodedFrame
+from app.media.hls import FragmentIndex, index_file
 from app.media.templates import OPUS_HEAD, opus_template, video_template
 
 Container = Literal["mp4", "webm"]
@@ -25,7 +27,10 @@ _LONE_FRAME_US = {Codec.H264: 66_667, Codec.VP8: 66_667, Codec.OPUS: 20_000}
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A finished segment. `container` is `webm` for VP8, which FFmpeg's MP4 muxer refuses, else `mp4`."""
+    """A finished segment. `container` is `webm` for VP8, which FFmpeg's MP4 muxer refuses, else `mp4`.
+
+    `index` says where the fragments of an MP4 lie; segments of one `header_digest` have the same header.
+    """
 
     data: bytes
     codec: Codec
@@ -36,6 +41,8 @@ class Segment:
     width: int | None
     height: int | None
     container: Container = "mp4"
+    index: FragmentIndex | None = None
+    header_digest: str | None = None
 
 
 class SegmentMuxer:
@@ -119,8 +126,11 @@ class SegmentMuxer:
         self._write(self._held, until_us=ended_at_us)
         self._output.close()
         size = self._stream if isinstance(self._stream, av.VideoStream) else None
+        index = index_file(self._file) if self.container == "mp4" else None
+        data = self._file.getvalue()
+        header = data[: index.init_length_bytes] if index else b""
         return Segment(
-            data=self._file.getvalue(),
+            data=data,
             codec=self._codec,
             started_at_us=self._first.captured_at_us,
             duration_us=max(ended_at_us - self._first.captured_at_us, 1),
@@ -129,6 +139,8 @@ class SegmentMuxer:
             width=size.width if size else None,
             height=size.height if size else None,
             container=self.container,
+            index=index,
+            header_digest=hashlib.sha256(header).hexdigest()[:32] if index else None,
         )
 
     def _open(self, frame: EncodedFrame) -> None:

@@ -5,6 +5,7 @@ import json
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
@@ -45,6 +46,14 @@ async def add_playback(
         rows.append({"asset_id": asset.id, "start": round(start, 3), "end": round(end, 3)})
     if not rows:
         raise InvalidRequest("no parts to play", field="timeline")
+    return await save_playback(session, account_id, rows, title=title)
+
+
+async def save_playback(
+    session: AsyncSession, account_id: str, parts: Sequence[dict[str, Any]], *, title: str
+) -> Playback:
+    """Return the account's playback of these parts, as `Playback.parts` has them; the same one each time."""
+    rows = list(parts)
     digest = hashlib.sha256(json.dumps([title, rows]).encode()).hexdigest()
     await session.execute(
         insert(Playback)
@@ -58,17 +67,21 @@ async def add_playback(
     return playback
 
 
-async def open_playback(session: AsyncSession, slug: str) -> tuple[Playback, list[Part]]:
-    """Find a playback by its slug, with its assets. Raises `NotFound`, also when an asset is gone.
+async def find_playback(session: AsyncSession, slug: str) -> Playback:
+    """Find a playback by its slug. Raises `NotFound`.
 
     The slug is the credential: 128 random bits that only the owner's API answers hold.
     """
     playback = await session.get(Playback, slug)
     if playback is None:
         raise NotFound("nothing is playable here")
+    return playback
+
+
+async def open_parts(session: AsyncSession, playback: Playback) -> list[Part]:
+    """The parts of a playback of assets. Raises `NotFound` when an asset is gone."""
     ids = {row["asset_id"] for row in playback.parts}
     assets = {asset.id: asset for asset in await session.scalars(select(Asset).where(Asset.id.in_(ids)))}
     if ids - assets.keys():
         raise NotFound("what was playable here has been deleted")
-    parts = [Part(assets[row["asset_id"]], row["start"], row["end"]) for row in playback.parts]
-    return playback, parts
+    return [Part(assets[row["asset_id"]], row["start"], row["end"]) for row in playback.parts]

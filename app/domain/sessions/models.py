@@ -37,6 +37,7 @@ class CaptureSession(Created, Base):
     end_reason: Mapped[str | None]  # why it ended, where nobody asked it to
     error: Mapped[dict[str, Any] | None]  # {code, message} of a failed session
     exported_video_id: Mapped[str | None] = mapped_column(ForeignKey("assets.id", ondelete="set null"))
+    live_slug: Mapped[str | None]  # of the playback that grows while it records
     last_event_seq: Mapped[int] = mapped_column(default=0)
 
 

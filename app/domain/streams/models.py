@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
@@ -50,7 +51,11 @@ class Stream(Created, Base):
 
 
 class Segment(Created, Base):
-    """A recorded piece of a stream, in storage before this row is. Times are Unix microseconds."""
+    """A recorded piece of a stream, in storage before this row is. Times are Unix microseconds.
+
+    `hls_index` says where its fragments lie, and is None for what no player takes as it is (WebM). Segments
+    of one `header_digest` begin with the same header.
+    """
 
     __tablename__ = "segments"
     __table_args__ = (Index("ix_segments_stream_id_started_at_us", "stream_id", "started_at_us"),)
@@ -66,3 +71,5 @@ class Segment(Created, Base):
     starts_with_keyframe: Mapped[bool]
     width: Mapped[int | None]
     height: Mapped[int | None]
+    hls_index: Mapped[dict[str, Any] | None]
+    header_digest: Mapped[str | None]

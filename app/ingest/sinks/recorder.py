@@ -131,6 +131,8 @@ class Recorder:
             starts_with_keyframe=segment.starts_with_keyframe,
             width=segment.width,
             height=segment.height,
+            hls_index=segment.index.to_json() if segment.index else None,
+            header_digest=segment.header_digest,
         )
         for attempt in range(STORE_ATTEMPTS):
             try:
