@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from app.api import collections, editor, operations, recorders, sessions, streams, videos
+from app.api import collections, editor, operations, recorders, sessions, streams, thumbnails, videos
 
 router = APIRouter()
-for resource in (sessions, recorders, collections, streams, videos, editor, operations):
+for resource in (sessions, recorders, collections, streams, thumbnails, videos, editor, operations):
     router.include_router(resource.router)

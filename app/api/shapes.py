@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from app.base.settings import get_settings
-from app.domain.assets.links import asset_links, player_url, stream_url
+from app.domain.assets.links import asset_links, image_url, player_url, stream_url, thumbnail_url
 from app.domain.assets.models import Asset
 from app.domain.collections.models import Collection
 from app.domain.sessions.models import CaptureSession, Channel
@@ -136,12 +136,7 @@ def publishing_shape(capture: CaptureSession, channels: Sequence[Channel], strea
 
 def asset_shape(asset: Asset) -> Json:
     """A video, audio or image; `length` is never null, Python would raise on it (contract §2.2)."""
-    base_url = get_settings().base_url
-    thumbnail = (
-        f"{base_url}/media/{asset.playback_slug}/thumbnail.jpg"
-        if asset.thumbnail_key and asset.playback_slug
-        else None
-    )
+    thumbnail = thumbnail_url(asset)
     return {
         "id": asset.id,
         "collection_id": asset.collection_id,
@@ -154,4 +149,15 @@ def asset_shape(asset: Asset) -> Json:
         "thumbnail": thumbnail,
         "thumbnail_url": thumbnail,
         **asset_links(asset),
+    }
+
+
+def image_shape(asset: Asset) -> Json:
+    """An image; it needs its `collection_id` even in a list of thumbnails (contract §2.2)."""
+    return {
+        "id": asset.id,
+        "collection_id": asset.collection_id,
+        "name": asset.name,
+        "url": image_url(asset),
+        "created_at": unix_seconds(asset.created_at),
     }

@@ -123,6 +123,13 @@ def cut_pieces(index: FragmentIndex, start_seconds: float, end_seconds: float) -
     return pieces
 
 
+def piece_at(index: FragmentIndex, at_seconds: float) -> Piece:
+    """What is needed to show the picture of an instant, the last ones behind the end."""
+    groups = _groups(index.fragments)
+    group = next((group for group in reversed(groups) if group[0].start_seconds <= at_seconds), groups[0])
+    return Piece(group, group[0].start_seconds, group[-1].end_seconds, is_edge=False)
+
+
 def joined_fragments(
     fragments: Sequence[Fragment], longest_seconds: float = LONGEST_SEGMENT_SECONDS
 ) -> list[Fragment]:

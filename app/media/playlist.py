@@ -66,7 +66,7 @@ def media_playlist(
     longest = max(entry.duration_seconds for entry in entries)
     lines = [
         "#EXTM3U",
-        f"#EXT-X-VERSION:{8 if any(entry.header is None for entry in entries) else 7}",
+        f"#EXT-X-VERSION:{8 if is_event else 7}",  # a gap may come, and needs 8
         f"#EXT-X-TARGETDURATION:{max(math.ceil(longest), target_seconds)}",
         "#EXT-X-MEDIA-SEQUENCE:0",
         f"#EXT-X-PLAYLIST-TYPE:{'EVENT' if is_event else 'VOD'}",

@@ -11,6 +11,7 @@ from fastapi.responses import StreamingResponse
 from fastapi.routing import APIRoute
 
 from app.base.errors import CaptureError, NotFound
+from app.domain.assets.playback import find_playback, open_image
 from app.media.hls import index_file
 from app.pages.broadcast import Broadcast
 from app.pages.clips import AppClips, Clips
@@ -75,6 +76,15 @@ async def thumbnail(playing: PathPlaying, context: AppContext) -> Response:
         raise NotFound("this has no picture")
     data = b"".join([block async for block in context.storage.read(playing.thumbnail_key)])
     return Response(data, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=86400"})
+
+
+@router.head("/{slug}/image.jpg", include_in_schema=False)
+@router.get("/{slug}/image.jpg")
+async def image(slug: str, session: Session, context: AppContext) -> Response:
+    """An image, such as a picture taken from a video."""
+    shown = await open_image(session, await find_playback(session, slug))
+    data = b"".join([block async for block in context.storage.read(shown.storage_key)])
+    return Response(data, media_type=shown.media_type, headers={"Cache-Control": UNCHANGING})
 
 
 @router.get("/{slug}/transcript.json")

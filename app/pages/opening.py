@@ -1,25 +1,19 @@
 """Finds what a slug plays: assets, or streams that may still be recorded."""
 
-import re
 from typing import Annotated
 
 from fastapi import Depends
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.base.errors import NotFound
 from app.base.settings import Settings
 from app.domain.assets.playback import find_playback
 from app.pages.broadcast import Broadcast, open_broadcast
 from app.pages.playing import Playing, open_assets
 from app.wire.deps import AppContext, Session
 
-_SLUG = re.compile(r"[A-Za-z0-9_-]{1,64}")
-
 
 async def open_slug(session: AsyncSession, slug: str, settings: Settings) -> Playing | Broadcast:
     """Find what `slug` plays. Raises `NotFound`, also for what cannot be a slug."""
-    if not _SLUG.fullmatch(slug):
-        raise NotFound("nothing is playable here")
     playback = await find_playback(session, slug)
     if "asset_id" in playback.parts[0]:
         return await open_assets(session, playback)

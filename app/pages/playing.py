@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.base.errors import NotFound
+from app.domain.assets.fragments import read_piece
 from app.domain.assets.models import Asset, Playback
 from app.domain.assets.playback import Part, open_parts
 from app.media.clip import make_clip
@@ -166,17 +167,11 @@ def _play(parts: Sequence[Part]) -> list[PlayedPart]:
 
 
 def _clip(part: PlayedPart, piece: Piece) -> ClipSource:
-    key, header, stored = part.asset.storage_key, part.init_length_bytes, piece.range
-
     async def read(context: Context) -> bytes:
-        ranges = [(0, header), (stored.offset_bytes, stored.length_bytes)]
-        blocks = [
-            block for start, length in ranges async for block in context.storage.read(key, start, length)
-        ]
-        return b"".join(blocks)
+        return await read_piece(context.storage, part.asset, piece)
 
     return ClipSource(
-        identity=f"{key} {piece.start_seconds:.3f} {piece.end_seconds:.3f}",
+        identity=f"{part.asset.storage_key} {piece.start_seconds:.3f} {piece.end_seconds:.3f}",
         read=read,
         make=lambda data: make_clip(data, piece.start_seconds, piece.end_seconds),
     )

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.base.errors import InvalidRequest, NotFound
 from app.domain.assets.models import Asset, Playback
+
+_SLUG = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +71,11 @@ async def save_playback(
 
 
 async def find_playback(session: AsyncSession, slug: str) -> Playback:
-    """Find a playback by its slug. Raises `NotFound`.
+    """Find a playback by its slug. Raises `NotFound`, also for what cannot be a slug.
 
     The slug is the credential: 128 random bits that only the owner's API answers hold.
     """
-    playback = await session.get(Playback, slug)
+    playback = await session.get(Playback, slug) if _SLUG.fullmatch(slug) else None
     if playback is None:
         raise NotFound("nothing is playable here")
     return playback
@@ -84,4 +87,13 @@ async def open_parts(session: AsyncSession, playback: Playback) -> list[Part]:
     assets = {asset.id: asset for asset in await session.scalars(select(Asset).where(Asset.id.in_(ids)))}
     if ids - assets.keys():
         raise NotFound("what was playable here has been deleted")
-    return [Part(assets[row["asset_id"]], row["start"], row["end"]) for row in playback.parts]
+    cuts = (row for row in playback.parts if "start" in row)
+    return [Part(assets[row["asset_id"]], row["start"], row["end"]) for row in cuts]
+
+
+async def open_image(session: AsyncSession, playback: Playback) -> Asset:
+    """The image that a playback shows. Raises `NotFound` where it shows none."""
+    asset = await session.get(Asset, playback.parts[0].get("asset_id", ""))
+    if asset is None or asset.kind != "image":
+        raise NotFound("there is no image here")
+    return asset

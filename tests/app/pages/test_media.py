@@ -121,7 +121,7 @@ def flashes(url: str) -> list[float]:
 
 
 async def test_a_cut_plays_exactly_what_was_asked_for(base_url: str, library: Library, video: Asset) -> None:
-    # Key frames are two seconds apart: half a second at the start is encoded anew, 4 s to 6 s lie as they are.
+    # Key frames are two seconds apart: half a second is encoded anew, 4 s to 6 s lie as they are.
     url = f"{base_url}/media/{await library.cut((video, 3.5, 7.3))}/stream.m3u8"
     times = decoded(url)
     assert times["video"][0] == pytest.approx(3.5, abs=FRAME_SECONDS)
