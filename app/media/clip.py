@@ -21,7 +21,11 @@ _OPTIONS = {
 }
 # Other ids than those of what was recorded, which WebRTC senders number from 0: a player that keeps the first
 # header it saw, as FFmpeg does, can then decode both. The parameter sets are repeated in band for its sake.
-_X264 = {"preset": "veryfast", "crf": "20", "x264-params": "sps-id=17:bframes=0:repeat-headers=1:keyint=9999"}
+_X264 = {
+    "preset": "superfast",
+    "crf": "21",
+    "x264-params": "sps-id=17:bframes=0:repeat-headers=1:keyint=9999",
+}
 
 
 def make_clip(

@@ -6,20 +6,19 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.base.ids import utc_now
+from app.base.errors import NotFound
 from app.domain.assets.models import Playback
-from app.domain.streams.models import PublisherState, Segment
+from app.domain.streams.models import Segment
 from app.domain.streams.playback import RecordedStretch, open_stretches
 from app.media.clip import make_clip
 from app.media.hls import FragmentIndex
 from app.media.live import LiveSegment, clip_range_us, live_entries
 from app.media.playlist import Sound, media_playlist, multivariant_playlist
 from app.pages.clips import ClipSource
+from app.pages.mix import MIX, Mix, recorded_until_us, stretch_ends_us
 from app.process import Context
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# By then a segment that began so long ago is stored, unless its publisher is gone.
-GONE_SECONDS = 20
 _SOUND_BITS_PER_SECOND = 64_000
 
 
@@ -60,7 +59,18 @@ class Broadcast:
     @property
     def ends_us(self) -> int:
         """Unix microseconds."""
-        return max(_ends_us(stretch) for stretch in self.stretches)
+        return max(stretch_ends_us(stretch) for stretch in self.stretches)
+
+    @property
+    def has_mix(self) -> bool:
+        """Whether several sounds belong to the picture."""
+        return self.has_picture and len(self.stretches) > 2
+
+    @property
+    def mix(self) -> Mix:
+        """The sounds together."""
+        sounds = [one for one in self.stretches if one.stream.media_type == "audio"]
+        return Mix(sounds, self.starts_us, max(stretch_ends_us(one) for one in self.stretches))
 
     @property
     def _are_renditions(self) -> bool:
@@ -86,17 +96,20 @@ class Broadcast:
         if not self._are_renditions:
             return self._media_playlist(first)
         segment = first.segments[0]
+        mix = [Sound("All sound", f"{MIX}.m3u8")] if self.has_mix else []
         size = (segment.width, segment.height) if segment.width and segment.height else None
         return multivariant_playlist(
             f"{first.stream.id}.m3u8",
-            [Sound(one.stream.name, f"{one.stream.id}.m3u8") for one in others],
+            [*mix, *(Sound(one.stream.name, f"{one.stream.id}.m3u8") for one in others)],
             bits_per_second=_bits_per_second(first.segments) + _SOUND_BITS_PER_SECOND,
             size=size,
         )
 
-    def rendition(self, stream_id: str) -> str | None:
-        """The playlist of one stream of several."""
-        found = next((one for one in self.stretches if one.stream.id == stream_id), None)
+    def rendition(self, name: str) -> str | None:
+        """The playlist of one stream of several, or of the sound of all of them."""
+        if name == MIX and self.has_mix:
+            return self.mix.playlist(self.target_seconds)
+        found = next((one for one in self.stretches if one.stream.id == name), None)
         return self._media_playlist(found) if found else None
 
     def segment(self, name: str) -> Segment | None:
@@ -105,6 +118,8 @@ class Broadcast:
 
     def clip(self, name: str) -> ClipSource | None:
         """How the clip of this name is made."""
+        if name.startswith(f"{MIX}-") and self.has_mix:
+            return self.mix.clip(name)
         for stretch in self.stretches:
             for row in stretch.segments:
                 if row.id == name:
@@ -114,12 +129,12 @@ class Broadcast:
     def _media_playlist(self, stretch: RecordedStretch) -> str:
         is_rendition = self._are_renditions
         entries = live_entries(
-            [_live(row) for row in stretch.segments],
+            [_live(row) for row in stretch.segments if row.hls_index or row.starts_with_keyframe],
             start_us=stretch.start_us,
             end_us=stretch.end_us,
             target_seconds=self.target_seconds,
             holes="gaps" if is_rendition else "joined",
-            until_us=self._silent_until_us(stretch) if is_rendition else None,
+            until_us=recorded_until_us(stretch, self.ends_us) if is_rendition else None,
         )
         return media_playlist(
             entries,
@@ -128,20 +143,14 @@ class Broadcast:
             target_seconds=self.target_seconds,
         )
 
-    def _silent_until_us(self, stretch: RecordedStretch) -> int | None:
-        """How far nothing came of this stream while others went on; players would wait for it."""
-        others_us = max(_ends_us(other) for other in self.stretches)
-        if stretch.has_ended:
-            return others_us
-        if stretch.stream.publisher_state == PublisherState.LIVE:
-            return None
-        return min(others_us, round((utc_now().timestamp() - GONE_SECONDS) * 1e6))
-
 
 async def open_broadcast(session: AsyncSession, playback: Playback, *, target_seconds: int) -> Broadcast:
     """What a playback of streams plays by now. Raises `NotFound` when that is nothing."""
     stretches = await open_stretches(session, playback)
-    return Broadcast(playback.slug, playback.title, stretches, target_seconds)
+    broadcast = Broadcast(playback.slug, playback.title, stretches, target_seconds)
+    if broadcast.has_mix and not broadcast.mix.piece_count:
+        raise NotFound("nothing is recorded here yet")
+    return broadcast
 
 
 def _live(row: Segment) -> LiveSegment:
@@ -168,14 +177,6 @@ def _clip(row: Segment, stretch_us: tuple[int, int] | None) -> ClipSource | None
             first_seconds=0.0,
         ),
     )
-
-
-def _ends_us(stretch: RecordedStretch) -> int:
-    if not stretch.segments:
-        return 0
-    last = stretch.segments[-1]
-    end_us = last.started_at_us + last.duration_us
-    return end_us if stretch.end_us is None else min(end_us, stretch.end_us)
 
 
 def _bits_per_second(segments: Sequence[Segment]) -> int:

@@ -4,7 +4,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends
 from fastapi.requests import HTTPConnection
@@ -19,14 +19,14 @@ KEPT_BYTES = 128 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class ClipSource:
-    """How to make one clip: `read` gets recorded bytes, `make` works on them, in a thread.
+    """How to make one clip: `read` gets recorded bytes, `make` takes what it returns, in a thread.
 
     Clips of the same `identity` have the same bytes.
     """
 
     identity: str
-    read: Callable[[Context], Awaitable[bytes]]
-    make: Callable[[bytes], bytes]
+    read: Callable[[Context], Awaitable[Any]]
+    make: Callable[[Any], bytes]
 
 
 class Clips:

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from app.media.frames import Codec
-from tests.fixtures.capture import DISPLAY, MIC, CaptureDriver, capture_driver
+from tests.fixtures.capture import DISPLAY, MIC, SYSTEM_AUDIO, CaptureDriver, capture_driver
 from tests.fixtures.chromium import open_chromium
 from tests.fixtures.publisher import AudioTrack, VideoTrack
 from tests.fixtures.stack import RunningStack
@@ -139,13 +139,16 @@ async def test_a_session_plays_while_it_is_recorded_and_its_ranges_are_exact(
 
 async def test_a_browser_plays_a_session_while_it_is_recorded(stack: RunningStack, tmp_path: Path) -> None:
     async with capture_driver(stack) as driver, open_chromium(tmp_path) as page:
-        await driver.start(MIC, DISPLAY)
+        await driver.start(MIC, DISPLAY, SYSTEM_AUDIO)
         publications = [
             await driver.publish("mic:default", AudioTrack()),
+            await driver.publish("system_audio:default", AudioTrack()),
             await driver.publish("display:1", VideoTrack(width=640, height=360)),
         ]
         session = await driver.wait_for("active")
-        await playlist_with(session["live_stream_url"], 0)
+        master = await playlist_with(session["live_stream_url"], 0)
+        assert re.findall(r'NAME="(.+?)",DEFAULT=YES', master) == ["All sound"]
+        assert master.count("TYPE=AUDIO") == 3
         await page.goto(session["live_player_url"])
         await page.evaluate("window.video = document.querySelector('video')")
         await page.wait_for("video.readyState >= 2")

@@ -40,6 +40,11 @@ class CaptureSession(Created, Base):
     live_slug: Mapped[str | None]  # of the playback that grows while it records
     last_event_seq: Mapped[int] = mapped_column(default=0)
 
+    @property
+    def zero_us(self) -> int:
+        """The instant that the media time of all its recorded segments counts from, Unix microseconds."""
+        return round(self.created_at.timestamp() * 1e6)
+
 
 class Channel(Base):
     """One source that a session captures. `wire_id` is the id its client used and is answered with."""

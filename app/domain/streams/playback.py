@@ -18,7 +18,8 @@ from app.domain.streams.service import list_session_streams
 class RecordedStretch:
     """What is recorded so far of a stream between two instants (Unix microseconds), in time order.
 
-    `end_us` is None for all that comes; `has_ended` says that nothing more comes.
+    `end_us` is None for all that comes; `has_ended` says that nothing more comes. `zero_us` is the instant
+    that the media time of its segments counts from.
     """
 
     stream: Stream
@@ -26,6 +27,7 @@ class RecordedStretch:
     start_us: int
     end_us: int | None
     has_ended: bool
+    zero_us: int
 
 
 async def play_stream(
@@ -93,7 +95,15 @@ async def _stretch(
             select(Segment.id).where(Segment.stream_id == stream.id, Segment.started_at_us >= end_us).limit(1)
         )
         reached = later is not None
-    return RecordedStretch(stream, segments, start_us, end_us, bool(reached) or stream.status == "stopped")
+    capture = await session.get_one(CaptureSession, stream.capture_session_id)
+    return RecordedStretch(
+        stream,
+        segments,
+        start_us,
+        end_us,
+        has_ended=bool(reached) or stream.status == "stopped",
+        zero_us=capture.zero_us,
+    )
 
 
 def _is_about_to_begin(stretch: RecordedStretch) -> bool:
