@@ -41,6 +41,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 live = app.state.live = await stack.enter_async_context(open_live(context))
                 app.state.details["spool"] = lambda: asdict(live.uploads.backlog)
                 await stack.enter_async_context(open_rtsps(context, live))
+            if "pages" in settings.doors:
+                from app.pages.clips import Clips
+
+                app.state.clips = Clips(context)
+                stack.push_async_callback(app.state.clips.close)
             yield
 
     app = FastAPI(

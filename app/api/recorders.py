@@ -15,6 +15,7 @@ from app.domain.sessions import service as sessions
 from app.domain.sessions.channels import ChosenChannel, RequestedChannel, choose_channels
 from app.domain.sessions.models import CaptureSession, Channel
 from app.domain.sessions.states import Status
+from app.domain.streams.playback import play_session
 from app.domain.streams.service import LIVE_STATUSES, list_session_streams, open_streams, request_stop
 from app.wire.deps import AnyCaller, AppContext, Session, require_owner
 from app.wire.envelope import success
@@ -61,6 +62,8 @@ async def start(wanted: Start, caller: AnyCaller, session: Session) -> Json:
             callback_url=wanted.callback_url,
         )
         streams = await open_streams(session, capture, channels)
+        if any(stream.store for stream in streams):
+            await play_session(session, capture)
     return success(publishing_shape(capture, channels, streams, await find_live_node(session)))
 
 

@@ -2,7 +2,18 @@
 
 from fastapi import APIRouter
 
-from app.api import collections, editor, images, operations, recorders, sessions, streams, uploads, videos
+from app.api import (
+    collections,
+    editor,
+    images,
+    operations,
+    recorders,
+    sessions,
+    streams,
+    thumbnails,
+    uploads,
+    videos,
+)
 
 router = APIRouter()
 for resource in (
@@ -11,6 +22,7 @@ for resource in (
     uploads,
     collections,
     streams,
+    thumbnails,
     videos,
     images,
     editor,

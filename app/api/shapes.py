@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from app.base.settings import get_settings
-from app.domain.assets.links import asset_links
+from app.domain.assets.links import asset_links, player_url, stream_url, thumbnail_url
 from app.domain.assets.models import Asset
 from app.domain.collections.models import Collection
 from app.domain.nodes.models import IngestNode
@@ -65,6 +65,7 @@ def session_shape(
         "exported_video_id": capture.exported_video_id,
         "export_status": export_status,
         **links,
+        **live_links(capture),
         "primary_video_channel_id": capture.primary_video_channel_id,
         "end_reason": capture.end_reason,
         "error": capture.error,
@@ -79,6 +80,15 @@ def session_shape(
             for channel in channels
         ],
         "rtstreams": rows,
+    }
+
+
+def live_links(capture: CaptureSession) -> Json:
+    """Where the session plays while it is recorded, and afterwards; None before it starts."""
+    slug = capture.live_slug
+    return {
+        "live_stream_url": stream_url(slug) if slug else None,
+        "live_player_url": player_url(slug) if slug else None,
     }
 
 
@@ -148,12 +158,7 @@ def publishing_shape(
 
 def asset_shape(asset: Asset) -> Json:
     """A video, audio or image; `length` is never null, Python would raise on it (contract §2.2)."""
-    base_url = get_settings().base_url
-    thumbnail = (
-        f"{base_url}/media/{asset.playback_slug}/thumbnail.jpg"
-        if asset.thumbnail_key and asset.playback_slug
-        else None
-    )
+    thumbnail = thumbnail_url(asset)
     more = {"url": file_url(asset)} if asset.kind == "image" else {}
     return {
         "id": asset.id,

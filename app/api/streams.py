@@ -1,4 +1,4 @@
-"""RTStreams: read one, transcribe it, search it, and get the asset that it became."""
+"""RTStreams: read one, play it, transcribe it, search it, and get the asset that it became."""
 
 from typing import Annotated, Any
 
@@ -9,10 +9,11 @@ from app.api.search import SearchRequest, stream_results
 from app.api.shapes import stream_shape, unix_seconds
 from app.base.errors import InvalidRequest
 from app.base.redis import CONTROL_CHANNEL, publish
-from app.domain.assets.links import asset_links
+from app.domain.assets.links import asset_links, playback_links
 from app.domain.collections.service import get_collection
 from app.domain.exports.service import exported_stream_asset
 from app.domain.streams.models import Stream
+from app.domain.streams.playback import play_stream
 from app.domain.streams.service import get_stream, list_collection_streams
 from app.domain.transcripts import service as transcripts
 from app.domain.transcripts.models import Transcription, Utterance
@@ -115,6 +116,24 @@ async def read_transcript(
     )
 
 
+@router.get("/{stream_id}/stream")
+async def play(
+    stream_id: str,
+    caller: ServerCaller,
+    session: Session,
+    start: float,
+    end: float,
+    player_title: Annotated[str | None, Query(max_length=200)] = None,
+) -> Json:
+    """Play what is recorded between two instants, Unix seconds; what is to come is appended as it comes."""
+    stream = await get_stream(session, caller.account_id, stream_id)
+    start_us, end_us = _read_us(start), _read_us(end)
+    if start_us == end_us:  # an SDK's shot cuts its ends to whole seconds, so a short one has no length left
+        end_us += 1_000_000
+    playback = await play_stream(session, stream, start_us, end_us, title=player_title or stream.name)
+    return success({"rtstream_id": stream.id, **playback_links(playback.slug)})
+
+
 @router.post("/{stream_id}/export")
 async def export(wanted: NewExport, stream_id: str, caller: ServerCaller, session: Session) -> Json:
     """The asset that the stopped stream became, the same one each time; a name that is given names it."""
@@ -163,8 +182,10 @@ def _record(utterance: Utterance) -> Json:
 
 
 def _unix_us(value: float | None) -> int | None:
-    if value is None:
-        return None
+    return None if value is None else _read_us(value)
+
+
+def _read_us(value: float) -> int:
     seconds = value / 1000 if value > MILLISECONDS_FROM else value
     if not -1e11 < seconds < 1e11:
         raise InvalidRequest("times must be Unix seconds")

@@ -1,4 +1,4 @@
-"""A finished file's sound: the mix, another file's own, one channel's; copied, not decoded, where it can be."""
+"""A finished file's sound: the mix, another file's own, one channel's; copied where it can be."""
 
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
@@ -22,7 +22,10 @@ _OPUS_SILENCE = b"\xf8\xff\xfe"
 
 
 class CopiedSound(Protocol):
-    """An audio track of encoded packets. Implementers: `MixedSound`, `FileSound`, `OpusSound`, `EncodedSound`."""
+    """An audio track of encoded packets.
+
+    Implementers: `MixedSound`, `FileSound`, `OpusSound`, `EncodedSound`.
+    """
 
     @property
     def skipped_segments(self) -> int:

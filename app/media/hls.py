@@ -1,6 +1,6 @@
-"""Fragmented MP4 files to HLS playlists that address their fragments by byte range (RFC 8216)."""
+"""Where the fragments of an MP4 file lie, and which of them play a stretch of its time."""
 
-import math
+import hashlib
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
@@ -9,8 +9,13 @@ from typing import Any, BinaryIO, NamedTuple
 
 from app.base.errors import Unprocessable
 from app.media.boxes import Box, MovieTrack, movie_tracks, read_payload, top_level_boxes, track_runs
+from app.media.playlist import ByteRange
 
-_LONGEST_SEGMENT_SECONDS = 6.0  # shorter neighbours are joined up to this, as HLS authoring advises
+LONGEST_SEGMENT_SECONDS = 6.0  # shorter neighbours are joined up to this, as HLS authoring advises
+# Sound starts a few milliseconds apart from the picture, and a fragment with whichever is first: what lies
+# nearer to a key frame than the shortest picture lasts is on it.
+EDGE_SECONDS = 0.03
+_ENDING_SECONDS = 0.1  # AAC fills its last frame, so the file ends later than what was recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +63,25 @@ class FragmentIndex:
 
 
 @dataclass(frozen=True, slots=True)
-class PlaylistPart:
-    """The stretch `[start_seconds, end_seconds)` of the file at `media_url`."""
+class Piece:
+    """Neighbouring fragments, the first with a key frame.
 
-    media_url: str
-    index: FragmentIndex
+    They are played whole, or, as an edge of a cut, from `start_seconds` to `end_seconds` alone.
+    """
+
+    fragments: tuple[Fragment, ...]
     start_seconds: float
     end_seconds: float
+    is_edge: bool
+
+    @property
+    def duration_seconds(self) -> float:
+        return self.end_seconds - self.start_seconds
+
+    @property
+    def range(self) -> ByteRange:
+        first, last = self.fragments[0], self.fragments[-1]
+        return ByteRange(first.offset_bytes, last.offset_bytes + last.length_bytes - first.offset_bytes)
 
 
 def index_fragments(path: Path) -> FragmentIndex:
@@ -72,63 +89,86 @@ def index_fragments(path: Path) -> FragmentIndex:
 
     A fragment that is cut off is left out. Raises `Unprocessable` for a file that is no fragmented MP4.
     """
+    with path.open("rb") as file:
+        return index_file(file)
+
+
+def index_segment(path: Path) -> tuple[FragmentIndex, str]:
+    """The index of a recorded segment, and a digest that segments with the same header share.
+
+    Raises `Unprocessable` and `OSError`.
+    """
+    with path.open("rb") as file:
+        index = index_file(file)
+        file.seek(0)
+        header = file.read(index.init_length_bytes)
+    return index, hashlib.sha256(header).hexdigest()[:32]
+
+
+def index_file(file: BinaryIO) -> FragmentIndex:
+    """`index_fragments` of an open file."""
     try:
-        with path.open("rb") as file:
-            return _indexed(file)
+        return _indexed(file)
     except (struct.error, KeyError, IndexError) as error:
         raise Unprocessable("The file is not a readable MP4.") from error
 
 
-def covering_fragments(
-    index: FragmentIndex, start_seconds: float, end_seconds: float
-) -> tuple[Fragment, ...]:
-    """The whole fragments that play `[start_seconds, end_seconds)`, from the key frame on that its first
-    picture needs; none where nothing of it is in the file."""
-    fragments = index.fragments
-    inside = [
-        number
-        for number, fragment in enumerate(fragments)
-        if fragment.end_seconds > start_seconds and fragment.start_seconds < end_seconds
-    ]
-    if not inside:
-        return ()
-    first = inside[0]
-    while first > 0 and not fragments[first].starts_with_keyframe:
-        first -= 1
-    return fragments[first : inside[-1] + 1]
+def cut_pieces(index: FragmentIndex, start_seconds: float, end_seconds: float) -> list[Piece]:
+    """What plays exactly `[start_seconds, end_seconds)`: an edge, fragments as they lie, and another edge.
 
-
-def media_playlist(parts: Sequence[PlaylistPart]) -> str:
-    """A VOD playlist over `parts`, whole fragments, with a discontinuity between parts.
-
-    Raises `Unprocessable` where no part holds a fragment.
+    An end within `EDGE_SECONDS` of a key frame is there. Empty where nothing of it is in the file.
     """
-    chosen = [
-        (part, _joined(covering_fragments(part.index, part.start_seconds, part.end_seconds)))
-        for part in parts
-    ]
-    chosen = [(part, fragments) for part, fragments in chosen if fragments]
-    if not chosen:
-        raise Unprocessable("There is nothing to play in this stretch of time.")
-    longest = max(fragment.duration_seconds for _, fragments in chosen for fragment in fragments)
-    lines = [
-        "#EXTM3U",
-        "#EXT-X-VERSION:7",
-        f"#EXT-X-TARGETDURATION:{max(math.ceil(longest), 1)}",
-        "#EXT-X-MEDIA-SEQUENCE:0",
-        "#EXT-X-PLAYLIST-TYPE:VOD",
-    ]
-    for number, (part, fragments) in enumerate(chosen):
-        if number:
-            lines.append("#EXT-X-DISCONTINUITY")
-        lines.append(f'#EXT-X-MAP:URI="{part.media_url}",BYTERANGE="{part.index.init_length_bytes}@0"')
-        for fragment in fragments:
-            lines += [
-                f"#EXTINF:{fragment.duration_seconds:.6f},",
-                f"#EXT-X-BYTERANGE:{fragment.length_bytes}@{fragment.offset_bytes}",
-                part.media_url,
-            ]
-    return "\n".join([*lines, "#EXT-X-ENDLIST", ""])
+    pieces: list[Piece] = []
+    for group in _groups(index.fragments):
+        starts, ends = group[0].start_seconds, group[-1].end_seconds
+        if ends - start_seconds <= EDGE_SECONDS or end_seconds - starts <= EDGE_SECONDS:
+            continue
+        is_last = group[-1] is index.fragments[-1]
+        late_start = start_seconds - starts > EDGE_SECONDS
+        early_end = ends - end_seconds > (_ENDING_SECONDS if is_last else EDGE_SECONDS)
+        if late_start or early_end:
+            low, high = max(starts, start_seconds), min(ends, end_seconds)
+            pieces.append(Piece(group, low, high, is_edge=True))
+        elif pieces and not pieces[-1].is_edge:
+            pieces[-1] = replace(pieces[-1], fragments=pieces[-1].fragments + group, end_seconds=ends)
+        else:
+            pieces.append(Piece(group, starts, ends, is_edge=False))
+    return pieces
+
+
+def piece_at(index: FragmentIndex, at_seconds: float) -> Piece:
+    """What is needed to show the picture of an instant, the last ones behind the end."""
+    groups = _groups(index.fragments)
+    group = next((group for group in reversed(groups) if group[0].start_seconds <= at_seconds), groups[0])
+    return Piece(group, group[0].start_seconds, group[-1].end_seconds, is_edge=False)
+
+
+def joined_fragments(
+    fragments: Sequence[Fragment], longest_seconds: float = LONGEST_SEGMENT_SECONDS
+) -> list[Fragment]:
+    """Short neighbours made into segments of at most `longest_seconds`."""
+    joined: list[Fragment] = []
+    for fragment in fragments:
+        last = joined[-1] if joined else None
+        if last and last.duration_seconds + fragment.duration_seconds <= longest_seconds:
+            joined[-1] = replace(
+                last,
+                length_bytes=fragment.offset_bytes + fragment.length_bytes - last.offset_bytes,
+                duration_seconds=last.duration_seconds + fragment.duration_seconds,
+            )
+        else:
+            joined.append(fragment)
+    return joined
+
+
+def _groups(fragments: Sequence[Fragment]) -> list[tuple[Fragment, ...]]:
+    """Fragments by the key frame that they need, which the first of each group begins with."""
+    groups: list[list[Fragment]] = []
+    for fragment in fragments:
+        if fragment.starts_with_keyframe or not groups:
+            groups.append([])
+        groups[-1].append(fragment)
+    return [tuple(group) for group in groups]
 
 
 def _indexed(file: BinaryIO) -> FragmentIndex:
@@ -181,19 +221,3 @@ def _span(moof: bytes, tracks: dict[int, MovieTrack]) -> _Span:
         end=max(run.end / tracks[run.track_id].timescale_hz for run in runs),
         starts_with_keyframe=all(run.starts_with_keyframe for run in pictures),
     )
-
-
-def _joined(fragments: Sequence[Fragment]) -> list[Fragment]:
-    """Short neighbours made into longer segments."""
-    joined: list[Fragment] = []
-    for fragment in fragments:
-        last = joined[-1] if joined else None
-        if last and last.duration_seconds + fragment.duration_seconds <= _LONGEST_SEGMENT_SECONDS:
-            joined[-1] = replace(
-                last,
-                length_bytes=fragment.offset_bytes + fragment.length_bytes - last.offset_bytes,
-                duration_seconds=last.duration_seconds + fragment.duration_seconds,
-            )
-        else:
-            joined.append(fragment)
-    return joined

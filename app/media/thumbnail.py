@@ -9,13 +9,14 @@ import av
 from app.base.errors import Unprocessable
 
 
-def first_picture(path: Path, at_seconds: float = 0.0, max_width: int = 640) -> bytes:
-    """The picture shown at `at_seconds`, or the last before the end, as JPEG no wider than `max_width`.
+def first_picture(source: Path | bytes, at_seconds: float = 0.0, max_width: int = 640) -> bytes:
+    """The picture that a file shows at `at_seconds`, or its last, as JPEG no wider than `max_width`.
 
     Raises `Unprocessable` for a file without a picture that can be decoded.
     """
     try:
-        with av.open(str(path)) as container:
+        file = io.BytesIO(source) if isinstance(source, bytes) else str(source)
+        with av.open(file, "r") as container:
             if at_seconds > 0:
                 container.seek(int(at_seconds * 1_000_000))
             shown: av.VideoFrame | None = None

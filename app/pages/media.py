@@ -1,6 +1,8 @@
-"""Playable media by slug: the playlist, files by byte range, the thumbnail and the transcript."""
+"""Playable media by slug: playlists, files by byte range, clips, the thumbnail and the transcript."""
 
+import asyncio
 import hashlib
+import io
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Annotated, Any
 
@@ -9,14 +11,18 @@ from fastapi.responses import StreamingResponse
 from fastapi.routing import APIRoute
 
 from app.base.errors import CaptureError, NotFound
-from app.media.hls import PlaylistPart, media_playlist
-from app.pages.playing import PathPlaying, PlayedPart
+from app.media.hls import index_file
+from app.pages.broadcast import Broadcast
+from app.pages.clips import AppClips, Clips
+from app.pages.files import StoredFile, stored_file
+from app.pages.opening import PathPlaying
+from app.pages.playing import Playing
 from app.pages.ranges import RangeNotSatisfiable, read_range
-from app.pages.transcript import read_transcript
 from app.process import Context
-from app.wire.deps import AppContext, Session
-from app.wire.envelope import Json, failure, success
+from app.wire.deps import AppContext
+from app.wire.envelope import failure
 
+UNCHANGING = "private, max-age=86400, immutable"
 PLAYLIST_TYPE = "application/vnd.apple.mpegurl"
 FOR_EVERY_SITE = {
     "Access-Control-Allow-Origin": "*",
@@ -57,14 +63,8 @@ async def options(slug: str, name: str) -> Response:
 @router.head("/{slug}/stream.m3u8", include_in_schema=False)
 @router.get("/{slug}/stream.m3u8")
 async def playlist(playing: PathPlaying) -> Response:
-    """An HLS playlist (RFC 8216) of the playback's parts, cut at the key frames around their ends."""
-    text = media_playlist(
-        [
-            PlaylistPart(part.name, part.index, part.asset_start_seconds, part.asset_end_seconds)
-            for part in playing.parts
-        ]
-    )
-    return Response(text, media_type=PLAYLIST_TYPE, headers={"Cache-Control": "private, no-cache"})
+    """An HLS playlist (RFC 8216) of exactly what was asked for, or of what is recorded of it by now."""
+    return _playlist(await asyncio.to_thread(playing.playlist))
 
 
 @router.head("/{slug}/thumbnail.jpg", include_in_schema=False)
@@ -76,10 +76,30 @@ async def thumbnail(playing: PathPlaying, context: AppContext) -> Response:
     return Response(data, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=86400"})
 
 
-@router.get("/{slug}/transcript.json")
-async def transcript(playing: PathPlaying, session: Session) -> Json:
-    """What is said in the playback: utterances and words, in seconds of the playback."""
-    return success({"utterances": await read_transcript(session, playing)})
+@router.head("/{slug}/{name}.m3u8", include_in_schema=False)
+@router.get("/{slug}/{name}.m3u8")
+async def rendition(name: str, playing: PathPlaying) -> Response:
+    """The playlist of one stream of several that are played together."""
+    text = playing.rendition(name) if isinstance(playing, Broadcast) else None
+    if text is None:
+        raise NotFound("no such playlist")
+    return _playlist(text)
+
+
+@router.head("/{slug}/{name}.init.mp4", include_in_schema=False)
+@router.get("/{slug}/{name}.init.mp4")
+async def clip_header(name: str, playing: PathPlaying, clips: AppClips) -> Response:
+    """The header of a clip: `ftyp` and `moov`."""
+    clip = await _clip(name, playing, clips)
+    return _made(clip[: _header_bytes(clip)])
+
+
+@router.head("/{slug}/{name}.clip.mp4", include_in_schema=False)
+@router.get("/{slug}/{name}.clip.mp4")
+async def clip(name: str, playing: PathPlaying, clips: AppClips) -> Response:
+    """The fragments of a clip: an edge of a cut, or a recording in a codec that players do not take."""
+    clip = await _clip(name, playing, clips)
+    return _made(clip[_header_bytes(clip) :])
 
 
 @router.head("/{slug}/{name}", include_in_schema=False)
@@ -92,11 +112,11 @@ async def file(
     wanted: Annotated[str | None, Header(alias="range")] = None,
     if_range: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """The file of the part called `name`, whole or one byte range (RFC 9110 clauses 13.1.5 and 14)."""
-    part = next((part for part in playing.parts if part.name == name), None)
-    if part is None:
-        raise NotFound("no such part")
-    size_bytes, etag = part.size_bytes, _etag(part)
+    """A file of recorded media, whole or one byte range (RFC 9110 clauses 13.1.5 and 14)."""
+    file = stored_file(playing, name)
+    if file is None:
+        raise NotFound("no such file")
+    size_bytes, etag = file.size_bytes, _etag(file)
     # A range is defined for GET alone, and holds only for the file that the client has seen before.
     usable = request.method == "GET" and if_range in (None, etag)
     try:
@@ -107,25 +127,43 @@ async def file(
     headers = {
         "Accept-Ranges": "bytes",
         "Content-Length": str(last - first + 1),
-        "Cache-Control": "private, max-age=86400, immutable",
+        "Cache-Control": UNCHANGING,
         "ETag": etag,
     }
     if found:
         headers["Content-Range"] = f"bytes {first}-{last}/{size_bytes}"
-    media_type = part.asset.media_type
     if request.method == "HEAD":
-        return Response(media_type=media_type, headers=headers)
-    body = _bytes(context, part, first, last)
-    return StreamingResponse(body, 206 if found else 200, media_type=media_type, headers=headers)
+        return Response(media_type=file.media_type, headers=headers)
+    body = _bytes(context, file, first, last)
+    return StreamingResponse(body, 206 if found else 200, media_type=file.media_type, headers=headers)
 
 
-def _etag(part: PlayedPart) -> str:
-    """Strong: objects are written once, and an index belongs to its object."""
-    name = f"{part.asset.storage_key} {part.skipped_bytes} {part.size_bytes}"
+def _playlist(text: str) -> Response:
+    return Response(text, media_type=PLAYLIST_TYPE, headers={"Cache-Control": "private, no-cache"})
+
+
+async def _clip(name: str, playing: Playing | Broadcast, clips: Clips) -> bytes:
+    source = playing.clip(name)
+    if source is None:
+        raise NotFound("no such file")
+    return await clips.get(source)
+
+
+def _header_bytes(clip: bytes) -> int:
+    return index_file(io.BytesIO(clip)).init_length_bytes
+
+
+def _made(data: bytes) -> Response:
+    return Response(data, media_type="video/mp4", headers={"Cache-Control": UNCHANGING})
+
+
+def _etag(file: StoredFile) -> str:
+    """Strong: objects are written once, and what is played of one belongs to its name."""
+    name = f"{file.storage_key} {file.skipped_bytes} {file.size_bytes}"
     return f'"{hashlib.sha256(name.encode()).hexdigest()[:32]}"'
 
 
-async def _bytes(context: Context, part: PlayedPart, first: int, last: int) -> AsyncIterator[bytes]:
-    for start, length in part.stored_ranges(first, last):
-        async for block in context.storage.read(part.asset.storage_key, start, length):
+async def _bytes(context: Context, file: StoredFile, first: int, last: int) -> AsyncIterator[bytes]:
+    for start, length in file.stored_ranges(first, last):
+        async for block in context.storage.read(file.storage_key, start, length):
             yield block

@@ -6,9 +6,11 @@ from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse
 
 from app.base.errors import NotFound
+from app.pages.broadcast import Broadcast
+from app.pages.opening import open_slug
 from app.pages.page import html_page
-from app.pages.playing import Playing, open_playing
-from app.wire.deps import Session
+from app.pages.playing import Playing
+from app.wire.deps import AppContext, Session
 
 router = APIRouter(include_in_schema=False)
 
@@ -17,38 +19,38 @@ Slug = Annotated[str, Query(alias="v")]
 
 
 @router.api_route("/watch", methods=["GET", "HEAD"])
-async def watch(session: Session, slug: Slug = "") -> HTMLResponse:
+async def watch(session: Session, context: AppContext, slug: Slug = "") -> HTMLResponse:
     """The player page of a playback. `t` in its address is where to start, in seconds."""
     try:
-        playing = await open_playing(session, slug)
+        playing = await open_slug(session, slug, context.settings)
     except NotFound:
         return html_page("missing", {}, status=404)
     captured_at = playing.captured_at
     shown = {
-        "duration": clock(playing.duration_seconds),
+        "duration": "Live" if playing.is_live else clock(playing.duration_seconds),
         "captured_at": captured_at.isoformat(timespec="seconds") if captured_at else "",
     }
     return html_page("watch", _values(playing) | shown)
 
 
 @router.api_route("/embed", methods=["GET", "HEAD"])
-async def embed(session: Session, slug: Slug = "") -> HTMLResponse:
+async def embed(session: Session, context: AppContext, slug: Slug = "") -> HTMLResponse:
     """The bare player; unlike every other page it may be framed by any site (contract §2.2)."""
     try:
-        playing = await open_playing(session, slug)
+        playing = await open_slug(session, slug, context.settings)
     except NotFound:
         return html_page("missing", {}, status=404, may_be_framed=True)
     return html_page("embed", _values(playing), may_be_framed=True)
 
 
-def _values(playing: Playing) -> dict[str, str]:
+def _values(playing: Playing | Broadcast) -> dict[str, str]:
     media = f"media/{playing.slug}"
     return {
         "title": playing.title or "Untitled",
         "media": media,
         "poster": f"{media}/thumbnail.jpg" if playing.thumbnail_key else "",
         "kind": "video" if playing.has_picture else "audio",
-        "from_seconds": f"{playing.wanted_from_seconds:.3f}",
+        "live": "yes" if playing.is_live else "",
         "seconds": f"{playing.duration_seconds:.3f}",
     }
 

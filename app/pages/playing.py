@@ -1,78 +1,111 @@
-"""What a slug plays: of each part the whole fragments around it, as a file and a stretch of time of its own.
+"""What a slug of assets plays: of each part exactly what was asked for.
 
-A part's file is its asset's header and those fragments, so that the slug of a cut opens the cut alone.
+A part is whole fragments of its asset, as a file with the asset's header, and clips at its edges, which are
+made when they are asked for. So the slug of a cut opens the cut alone.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
 
-from fastapi import Depends
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.base.errors import NotFound
-from app.domain.assets.models import Asset
-from app.domain.assets.playback import Part, open_playback
-from app.media.hls import FragmentIndex, covering_fragments
-from app.wire.deps import Session
+from app.domain.assets.fragments import read_piece
+from app.domain.assets.models import Asset, Playback
+from app.domain.assets.playback import Part, open_parts
+from app.media.clip import make_clip
+from app.media.hls import FragmentIndex, Piece, cut_pieces, joined_fragments
+from app.media.live import clip_entry
+from app.media.playlist import ByteRange, Entry, MediaHeader, media_playlist
+from app.pages.clips import ClipSource
+from app.process import Context
 
-_SLUG = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class PlayedPart:
-    """One part as it is played.
-
-    `index` holds the played fragments: places count in the part's file, times in the asset.
-    `starts_at_seconds` is when the part begins in the playback.
-    """
+    """One part as it is played; `starts_at_seconds` is when it begins in the playback."""
 
     name: str
     asset: Asset
-    index: FragmentIndex
-    skipped_bytes: int  # of the stored file, between its header and the first fragment
+    init_length_bytes: int
+    pieces: Sequence[Piece]
     starts_at_seconds: float
 
     @property
     def asset_start_seconds(self) -> float:
-        return self.index.fragments[0].start_seconds
+        return self.pieces[0].start_seconds
 
     @property
     def asset_end_seconds(self) -> float:
-        return self.index.fragments[-1].end_seconds
+        return self.pieces[-1].end_seconds
 
     @property
     def duration_seconds(self) -> float:
         return self.asset_end_seconds - self.asset_start_seconds
 
+    def playback_seconds(self, at_us: int) -> float:
+        """When the asset's microsecond `at_us` is played, within the part."""
+        within = min(max(at_us / 1e6 - self.asset_start_seconds, 0.0), self.duration_seconds)
+        return round(self.starts_at_seconds + within, 3)
+
+    def is_played(self, at_us: float) -> bool:
+        """Whether the asset's microsecond `at_us` is in the part."""
+        return self.asset_start_seconds <= at_us / 1e6 < self.asset_end_seconds
+
+    @property
+    def file_name(self) -> str:
+        return f"{self.name}.{self.asset.storage_key.rpartition('.')[2]}"
+
+    @property
+    def whole(self) -> Piece | None:
+        """What is played of the asset as it lies."""
+        return next((piece for piece in self.pieces if not piece.is_edge), None)
+
+    @property
+    def skipped_bytes(self) -> int:
+        """Of the stored file, between its header and what is played as it lies."""
+        return self.whole.range.offset_bytes - self.init_length_bytes if self.whole else 0
+
     @property
     def size_bytes(self) -> int:
-        last = self.index.fragments[-1]
-        return last.offset_bytes + last.length_bytes
+        return self.init_length_bytes + (self.whole.range.length_bytes if self.whole else 0)
 
-    def stored_ranges(self, first: int, last: int) -> list[tuple[int, int]]:
-        """Where bytes `first` to `last` of the part's file lie in storage: offsets and lengths."""
-        header = self.index.init_length_bytes
-        ranges = []
-        if first < header:
-            ranges.append((first, min(last + 1, header) - first))
-        if last >= header:
-            start = max(first, header)
-            ranges.append((start + self.skipped_bytes, last + 1 - start))
-        return ranges
+    def edge_name(self, piece: Piece) -> str:
+        """The name of an edge's clip."""
+        return f"{self.name}-{'head' if piece is self.pieces[0] else 'tail'}"
+
+    def entries(self) -> list[Entry]:
+        """The part in a playlist."""
+        found: list[Entry] = []
+        file = MediaHeader(self.file_name, ByteRange(0, self.init_length_bytes), self.name)
+        for piece in self.pieces:
+            if piece.is_edge:
+                made = [clip_entry(self.edge_name(piece), piece.duration_seconds)]
+            else:
+                made = [
+                    Entry(
+                        self.file_name,
+                        fragment.duration_seconds,
+                        file,
+                        ByteRange(fragment.offset_bytes - self.skipped_bytes, fragment.length_bytes),
+                    )
+                    for fragment in joined_fragments(piece.fragments)
+                ]
+            found += [replace(made[0], after_discontinuity=True), *made[1:]]
+        return found
 
 
 @dataclass(frozen=True, slots=True)
 class Playing:
-    """A playback, ready to be played; `wanted_from_seconds` is where what was asked for begins in it."""
+    """A playback of assets, ready to be played."""
 
     slug: str
     title: str
     parts: Sequence[PlayedPart]
-    wanted_from_seconds: float
+    is_live = False
 
     @property
     def duration_seconds(self) -> float:
@@ -97,25 +130,26 @@ class Playing:
         seconds = first.asset.started_at_us / 1e6 + first.asset_start_seconds
         return _EPOCH + timedelta(seconds=seconds)
 
+    def playlist(self) -> str:
+        """The HLS playlist."""
+        first, *others = [entry for part in self.parts for entry in part.entries()]
+        return media_playlist([replace(first, after_discontinuity=False), *others])
 
-async def open_playing(session: AsyncSession, slug: str) -> Playing:
-    """Find what `slug` plays. Raises `NotFound`, also for what cannot be a slug."""
-    if not _SLUG.fullmatch(slug):
-        raise NotFound("nothing is playable here")
-    playback, parts = await open_playback(session, slug)
-    played = _play(parts)
+    def clip(self, name: str) -> ClipSource | None:
+        """How the clip of this name is made."""
+        for part in self.parts:
+            for piece in part.pieces:
+                if piece.is_edge and part.edge_name(piece) == name:
+                    return _clip(part, piece)
+        return None
+
+
+async def open_assets(session: AsyncSession, playback: Playback) -> Playing:
+    """What a playback of assets plays. Raises `NotFound`."""
+    played = _play(await open_parts(session, playback))
     if not played:
         raise NotFound("nothing is playable here")
-    first = played[0]
-    wanted = next(part.start_seconds for part in parts if part.asset is first.asset)
-    return Playing(slug, playback.title, played, max(0.0, wanted - first.asset_start_seconds))
-
-
-async def _from_path(slug: str, session: Session) -> Playing:
-    return await open_playing(session, slug)
-
-
-PathPlaying = Annotated[Playing, Depends(_from_path)]
+    return Playing(playback.slug, playback.title, played)
 
 
 def _play(parts: Sequence[Part]) -> list[PlayedPart]:
@@ -123,19 +157,21 @@ def _play(parts: Sequence[Part]) -> list[PlayedPart]:
     starts_at_seconds = 0.0
     for part in parts:
         index = FragmentIndex.from_json(part.asset.hls_index or {})
-        fragments = covering_fragments(index, part.start_seconds, part.end_seconds)
-        if not fragments:
+        pieces = cut_pieces(index, part.start_seconds, part.end_seconds)
+        if not pieces:
             continue
-        skipped_bytes = fragments[0].offset_bytes - index.init_length_bytes
-        moved = tuple(replace(one, offset_bytes=one.offset_bytes - skipped_bytes) for one in fragments)
-        extension = part.asset.storage_key.rpartition(".")[2]
-        one = PlayedPart(
-            name=f"{len(played)}.{extension}",
-            asset=part.asset,
-            index=FragmentIndex(index.init_length_bytes, moved, fragments[-1].end_seconds),
-            skipped_bytes=skipped_bytes,
-            starts_at_seconds=starts_at_seconds,
-        )
+        one = PlayedPart(str(len(played)), part.asset, index.init_length_bytes, pieces, starts_at_seconds)
         played.append(one)
         starts_at_seconds += one.duration_seconds
     return played
+
+
+def _clip(part: PlayedPart, piece: Piece) -> ClipSource:
+    async def read(context: Context) -> bytes:
+        return await read_piece(context.storage, part.asset, piece)
+
+    return ClipSource(
+        identity=f"{part.asset.storage_key} {piece.start_seconds:.3f} {piece.end_seconds:.3f}",
+        read=read,
+        make=lambda data: make_clip(data, piece.start_seconds, piece.end_seconds),
+    )

@@ -1,36 +1,66 @@
 """The words of a playback on the playback's own timeline, without what it leaves out."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.transcripts.models import Utterance
 from app.domain.transcripts.service import list_utterances
+from app.pages.broadcast import Broadcast
 from app.pages.playing import PlayedPart, Playing
 from app.wire.envelope import Json
 
 
-async def read_transcript(session: AsyncSession, playing: Playing) -> list[Json]:
+class _Timeline(Protocol):
+    """Where what was said is played; `at_us` counts as the utterances' times do."""
+
+    def playback_seconds(self, at_us: int) -> float: ...
+
+    def is_played(self, at_us: float) -> bool: ...
+
+
+async def read_transcript(session: AsyncSession, playing: Playing | Broadcast) -> list[Json]:
     """Utterances in the order in which they are heard: `start`, `end` (seconds), `text` and `words`."""
+    if isinstance(playing, Broadcast):
+        return await _of_streams(session, playing)
     heard: list[Json] = []
     for part in playing.parts:
-        utterances, _ = await list_utterances(
-            session,
-            asset_id=part.asset.id,
-            start_us=round(part.asset_start_seconds * 1e6),
-            end_us=round(part.asset_end_seconds * 1e6),
-        )
-        placed = (_place(utterance, part) for utterance in utterances)
-        heard += [one for one in placed if one is not None]
+        heard += _placed(await _of_part(session, part), part)
     return heard
 
 
-def _place(utterance: Utterance, part: PlayedPart) -> Json | None:
-    """The utterance as heard in `part`; of one that is cut, the words of which the middle is played."""
-    start, end = _seconds(utterance.start_us, part), _seconds(utterance.end_us, part)
+async def _of_part(session: AsyncSession, part: PlayedPart) -> list[Utterance]:
+    utterances, _ = await list_utterances(
+        session,
+        asset_id=part.asset.id,
+        start_us=round(part.asset_start_seconds * 1e6),
+        end_us=round(part.asset_end_seconds * 1e6),
+    )
+    return utterances
+
+
+async def _of_streams(session: AsyncSession, broadcast: Broadcast) -> list[Json]:
+    heard: list[Json] = []
+    for stretch in broadcast.stretches:
+        utterances, _ = await list_utterances(
+            session, stream_id=stretch.stream.id, start_us=broadcast.starts_us, end_us=broadcast.ends_us
+        )
+        heard += _placed(utterances, broadcast)
+    return sorted(heard, key=lambda utterance: float(utterance["start"]))
+
+
+def _placed(utterances: Sequence[Utterance], timeline: _Timeline) -> list[Json]:
+    placed = (_place(utterance, timeline) for utterance in utterances)
+    return [one for one in placed if one is not None]
+
+
+def _place(utterance: Utterance, timeline: _Timeline) -> Json | None:
+    """The utterance as it is heard; of one that is cut, the words of which the middle is played."""
+    start, end = timeline.playback_seconds(utterance.start_us), timeline.playback_seconds(utterance.end_us)
     if not utterance.words:
         return {"start": start, "end": end, "text": utterance.text.strip(), "words": []}
-    words = [_word(word, part) for word in utterance.words if _is_played(word, part)]
+    words = [_word(word, timeline) for word in utterance.words if _is_played(word, timeline)]
     if not words:
         return None
     is_whole = len(words) == len(utterance.words)
@@ -38,17 +68,10 @@ def _place(utterance: Utterance, part: PlayedPart) -> Json | None:
     return {"start": start, "end": end, "text": text, "words": words}
 
 
-def _word(word: dict[str, Any], part: PlayedPart) -> Json:
-    start, end = _seconds(word["start_us"], part), _seconds(word["end_us"], part)
+def _word(word: dict[str, Any], timeline: _Timeline) -> Json:
+    start, end = timeline.playback_seconds(word["start_us"]), timeline.playback_seconds(word["end_us"])
     return {"start": start, "end": end, "text": word["text"].strip()}
 
 
-def _is_played(word: dict[str, Any], part: PlayedPart) -> bool:
-    middle_seconds: float = (word["start_us"] + word["end_us"]) / 2e6
-    return part.asset_start_seconds <= middle_seconds < part.asset_end_seconds
-
-
-def _seconds(asset_us: int, part: PlayedPart) -> float:
-    """Asset time to seconds of the playback, within the part."""
-    within = min(max(asset_us / 1e6 - part.asset_start_seconds, 0.0), part.duration_seconds)
-    return round(part.starts_at_seconds + within, 3)
+def _is_played(word: dict[str, Any], timeline: _Timeline) -> bool:
+    return timeline.is_played((word["start_us"] + word["end_us"]) / 2)

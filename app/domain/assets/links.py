@@ -14,6 +14,13 @@ def player_url(slug: str) -> str:
     return f"{get_settings().base_url}/watch?v={slug}"
 
 
+def thumbnail_url(asset: Asset) -> str | None:
+    """The picture that stands for a video; None for what has none."""
+    if asset.thumbnail_key is None or asset.playback_slug is None:
+        return None
+    return f"{get_settings().base_url}/media/{asset.playback_slug}/thumbnail.jpg"
+
+
 def playback_links(slug: str) -> dict[str, str | None]:
     """`stream_url` and `player_url` of a playback."""
     return {"stream_url": stream_url(slug), "player_url": player_url(slug)}

@@ -29,14 +29,19 @@ class Asset(Created, Base):
     media_type: Mapped[str]
     hls_index: Mapped[dict[str, Any] | None]
     playback_slug: Mapped[str | None] = mapped_column(unique=True)
+    source_asset_id: Mapped[str | None] = mapped_column(
+        ForeignKey("assets.id", ondelete="cascade"), index=True
+    )  # the video that an image was taken from
     started_at_us: Mapped[int | None]  # wall clock of its second zero, where it was captured
 
 
 class Playback(Created, Base):
-    """Something playable under an unguessable slug: parts of assets, one after the other.
+    """Something playable under an unguessable slug; `digest` makes the same request give the same slug.
 
-    `parts` is `[{"asset_id", "start", "end"}, …]` in seconds; `digest` makes the same request give the
-    same slug.
+    `parts` is `[{"asset_id", "start", "end"}, …]` in seconds, played one after the other, or an image's
+    `[{"asset_id"}]`; or what was
+    recorded of one stream, `[{"stream_id", "start_us", "end_us"}]` in Unix microseconds, `end_us` null for
+    all that comes; or of all streams of a session, `[{"capture_session_id"}]`.
     """
 
     __tablename__ = "playbacks"

@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
@@ -12,6 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.base.errors import InvalidRequest, NotFound
 from app.domain.assets.models import Asset, Playback
+
+_SLUG = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,14 @@ async def add_playback(
         rows.append({"asset_id": asset.id, "start": round(start, 3), "end": round(end, 3)})
     if not rows:
         raise InvalidRequest("no parts to play", field="timeline")
+    return await save_playback(session, account_id, rows, title=title)
+
+
+async def save_playback(
+    session: AsyncSession, account_id: str, parts: Sequence[dict[str, Any]], *, title: str
+) -> Playback:
+    """Return the account's playback of these parts, as `Playback.parts` has them; the same one each time."""
+    rows = list(parts)
     digest = hashlib.sha256(json.dumps([title, rows]).encode()).hexdigest()
     await session.execute(
         insert(Playback)
@@ -58,17 +70,22 @@ async def add_playback(
     return playback
 
 
-async def open_playback(session: AsyncSession, slug: str) -> tuple[Playback, list[Part]]:
-    """Find a playback by its slug, with its assets. Raises `NotFound`, also when an asset is gone.
+async def find_playback(session: AsyncSession, slug: str) -> Playback:
+    """Find a playback by its slug. Raises `NotFound`, also for what cannot be a slug.
 
     The slug is the credential: 128 random bits that only the owner's API answers hold.
     """
-    playback = await session.get(Playback, slug)
+    playback = await session.get(Playback, slug) if _SLUG.fullmatch(slug) else None
     if playback is None:
         raise NotFound("nothing is playable here")
+    return playback
+
+
+async def open_parts(session: AsyncSession, playback: Playback) -> list[Part]:
+    """The parts of a playback of assets. Raises `NotFound` when an asset is gone."""
     ids = {row["asset_id"] for row in playback.parts}
     assets = {asset.id: asset for asset in await session.scalars(select(Asset).where(Asset.id.in_(ids)))}
     if ids - assets.keys():
         raise NotFound("what was playable here has been deleted")
-    parts = [Part(assets[row["asset_id"]], row["start"], row["end"]) for row in playback.parts]
-    return playback, parts
+    cuts = (row for row in playback.parts if "start" in row)
+    return [Part(assets[row["asset_id"]], row["start"], row["end"]) for row in cuts]

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.base.errors import NotFound
 from app.base.ids import new_id
 from app.domain.assets.models import Asset, Playback
-from app.domain.assets.playback import add_playback
+from app.domain.assets.playback import add_playback, save_playback
 
 AssetKind = Literal["video", "audio", "image"]
 PREFIXES: dict[AssetKind, str] = {"video": "m", "audio": "a", "image": "img"}
@@ -28,6 +28,7 @@ class StoredFile:
     thumbnail_key: str | None = None
     hls_index: dict[str, Any] | None = None
     started_at_us: int | None = None
+    source_asset_id: str | None = None
 
 
 def new_asset_id(kind: AssetKind) -> str:
@@ -50,7 +51,7 @@ async def add_asset(
     name: str,
     file: StoredFile,
 ) -> Asset:
-    """Register a stored file as an asset, playable at once if it has a fragment index."""
+    """Register a stored file as an asset; images can be seen at once, others played with a fragment index."""
     asset = Asset(
         id=asset_id,
         account_id=account_id,
@@ -66,12 +67,17 @@ async def add_asset(
         thumbnail_key=file.thumbnail_key,
         hls_index=file.hls_index,
         started_at_us=file.started_at_us,
+        source_asset_id=file.source_asset_id,
     )
     session.add(asset)
     await session.flush()
-    if file.hls_index is not None:
+    if kind == "image":
+        playback = await save_playback(session, account_id, [{"asset_id": asset.id}], title=name)
+        asset.playback_slug = playback.slug
+    elif file.hls_index is not None:
         playback = await add_playback(session, account_id, [(asset, 0.0, file.length_seconds)], title=name)
         asset.playback_slug = playback.slug
+    await session.flush()
     return asset
 
 
@@ -97,9 +103,22 @@ async def list_assets(
     return list(rows)
 
 
+async def list_thumbnails(session: AsyncSession, asset: Asset) -> list[Asset]:
+    """The images that were taken from a video, oldest first."""
+    rows = await session.scalars(
+        select(Asset).where(Asset.source_asset_id == asset.id).order_by(Asset.created_at)
+    )
+    return list(rows)
+
+
 async def delete_asset(session: AsyncSession, asset: Asset) -> list[str]:
-    """Remove the asset's row and its playback; returns the storage keys to delete after the commit."""
-    if asset.playback_slug:
-        await session.execute(delete(Playback).where(Playback.slug == asset.playback_slug))
-    await session.delete(asset)
-    return [key for key in (asset.storage_key, asset.thumbnail_key) if key]
+    """Remove the asset's row, its playback and the images taken from it.
+
+    Returns the storage keys to delete after the commit.
+    """
+    gone = [*await list_thumbnails(session, asset), asset]
+    slugs = [one.playback_slug for one in gone if one.playback_slug]
+    await session.execute(delete(Playback).where(Playback.slug.in_(slugs)))
+    for one in gone:
+        await session.delete(one)
+    return [key for one in gone for key in (one.storage_key, one.thumbnail_key) if key]

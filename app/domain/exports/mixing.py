@@ -16,7 +16,7 @@ from app.domain.operations.service import LeaseLost
 from app.domain.sessions.models import CaptureSession
 from app.domain.sessions.states import Status
 from app.domain.streams.models import Segment, Stream
-from app.domain.streams.service import MIX_DELAY_US
+from app.domain.streams.recording import MIX_DELAY_US
 from app.media.sound import Placement
 from app.media.windows import POSTROLL_US, PREROLL_US, WINDOW_US, window_at
 

@@ -37,7 +37,13 @@ class CaptureSession(Created, Base):
     end_reason: Mapped[str | None]  # why it ended, where nobody asked it to
     error: Mapped[dict[str, Any] | None]  # {code, message} of a failed session
     exported_video_id: Mapped[str | None] = mapped_column(ForeignKey("assets.id", ondelete="set null"))
+    live_slug: Mapped[str | None]  # of the playback that grows while it records
     last_event_seq: Mapped[int] = mapped_column(default=0)
+
+    @property
+    def zero_us(self) -> int:
+        """The instant that the media time of all its recorded segments counts from, Unix microseconds."""
+        return round(self.created_at.timestamp() * 1e6)
 
 
 class Channel(Base):

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, false
 from sqlalchemy.orm import Mapped, mapped_column
@@ -52,7 +53,9 @@ class Stream(Created, Base):
 class Segment(Created, Base):
     """A recorded piece of a stream, in storage before this row is. Times are Unix microseconds.
 
-    `discontinuity` says that it does not continue the one before: a publisher came, or came back.
+    `discontinuity` says that it does not continue the one before: a publisher came, or came back. `hls_index`
+    says where its fragments lie, and is None for what no player takes as it is (WebM). Segments of one
+    `header_digest` begin with the same header.
     """
 
     __tablename__ = "segments"
@@ -70,6 +73,8 @@ class Segment(Created, Base):
     discontinuity: Mapped[bool] = mapped_column(default=False, server_default=false())
     width: Mapped[int | None]
     height: Mapped[int | None]
+    hls_index: Mapped[dict[str, Any] | None]
+    header_digest: Mapped[str | None]
 
     @property
     def ended_at_us(self) -> int:

@@ -159,8 +159,7 @@ class Recorder:
         )
         self._file.close()
         manifest = self._manifest.model_copy(update={"recorded": recorded})
-        self._uploads.spool.finish(manifest)
-        self._finished.append(manifest)
+        self._finished.append(self._uploads.spool.finish(manifest))
         self._muxer = self._file = self._manifest = None
         self._provisional_frames = 0
 

@@ -1,5 +1,7 @@
 """What the spool knows of a segment: kept beside its file, so that a later process can register it."""
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict
 
 from app.domain.streams.models import Segment as SegmentRow
@@ -37,6 +39,8 @@ class Manifest(BaseModel):
     started_at_us: int
     discontinuity: bool
     recorded: Recorded | None = None
+    hls_index: dict[str, Any] | None = None
+    header_digest: str | None = None
 
     @property
     def storage_key(self) -> str:
@@ -52,5 +56,7 @@ class Manifest(BaseModel):
             codec=self.codec.value,
             started_at_us=self.started_at_us,
             discontinuity=self.discontinuity,
+            hls_index=self.hls_index,
+            header_digest=self.header_digest,
             **self.recorded.model_dump(),
         )

@@ -16,9 +16,11 @@ from typing import ParamSpec, TypeVar
 
 from pydantic import ValidationError
 
+from app.base.errors import Unprocessable
 from app.base.ids import new_id
 from app.ingest.spool.growing import GrowingFile, is_held
 from app.ingest.spool.manifest import Manifest, Recorded
+from app.media.hls import index_segment
 from app.media.salvage import salvage
 
 logger = logging.getLogger(__name__)
@@ -72,12 +74,27 @@ class Spool:
             raise
         return file
 
-    def finish(self, manifest: Manifest) -> None:
-        """Note that a segment grows no more; on a full disk that is found out again after a restart."""
+    def finish(self, manifest: Manifest) -> Manifest:
+        """Note that a segment grows no more, and how it is played; returns it with that.
+
+        On a full disk both are found out again after a restart.
+        """
         try:
+            manifest = self._indexed(manifest)
             self._keep(manifest)
         except OSError as error:
             logger.warning("%s is finished, unnoted: %s", manifest.segment_id, os.strerror(error.errno or 0))
+        return manifest
+
+    def _indexed(self, manifest: Manifest) -> Manifest:
+        if manifest.container != "mp4":
+            return manifest
+        try:
+            index, digest = index_segment(self.path(manifest))
+        except Unprocessable as error:
+            logger.error("%s cannot be played while it is live: %s", manifest.segment_id, error.message)
+            return manifest
+        return manifest.model_copy(update={"hls_index": index.to_json(), "header_digest": digest})
 
     def remove(self, manifest: Manifest) -> None:
         """Forget a segment that storage has, or that holds nothing."""
@@ -130,9 +147,7 @@ class Spool:
             self.remove(manifest)
             return None
         recorded = Recorded.model_validate(left, from_attributes=True)
-        manifest = manifest.model_copy(update={"recorded": recorded})
-        self.finish(manifest)
-        return manifest
+        return self.finish(manifest.model_copy(update={"recorded": recorded}))
 
     def _taken_up(self, stream_id: str, segment_id: str) -> Manifest | None:
         files = {path.suffix: path for path in self._folder(stream_id).glob(f"{segment_id}.*")}

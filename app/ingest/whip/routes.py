@@ -58,7 +58,7 @@ async def publish(stream_id: str, request: Request, caller: AnyCaller, context: 
             session_id=stream.capture_session_id,
             stream_id=stream_id,
             store=stream.store,
-            zero_us=round(capture.created_at.timestamp() * 1e6),
+            zero_us=capture.zero_us,
         ),
     )
     headers = CORS | {"Location": f"/whip/{stream_id}/{_resource(peer)}", "ETag": peer.etag}

@@ -2,15 +2,17 @@
 
 import { startSeconds } from "./clock.js";
 
+const LIVE_EDGE = -1; // as hls.js has it
 const PLAYLIST_TYPE = "application/vnd.apple.mpegurl";
 
 /** Start to load the page's video at the moment that its address names; failures are shown below it. */
 export async function playPage() {
   const video = document.querySelector("video");
   const url = `${video.dataset.media}/stream.m3u8`;
-  // The very end would show nothing but a finished player.
+  // The very end would show nothing but a finished player; what is live starts at its newest.
   const last = Math.max(0, Number(video.dataset.seconds) - 0.1);
-  const from = Math.min(startSeconds(Number(video.dataset.fromSeconds)), last);
+  const otherwise = video.dataset.live ? LIVE_EDGE : 0;
+  const from = Math.min(startSeconds(otherwise), last);
   const isApple = navigator.vendor.startsWith("Apple");
   if (isApple && video.canPlayType(PLAYLIST_TYPE)) {
     playNatively(video, url, from);
@@ -29,7 +31,8 @@ export async function playPage() {
 
 function playNatively(video, url, from) {
   video.addEventListener("error", () => showFailure("This could not be played. Try again in a moment."));
-  video.addEventListener("loadedmetadata", () => (video.currentTime = from), { once: true });
+  if (from !== LIVE_EDGE)
+    video.addEventListener("loadedmetadata", () => (video.currentTime = from), { once: true });
   video.src = url;
 }
 
@@ -55,7 +58,7 @@ function playWithHls(Hls, video, url, from) {
 function loadHls() {
   return new Promise((resolve, reject) => {
     const script = document.createElement("script");
-    script.src = new URL("hls.light.min.js", import.meta.url);
+    script.src = new URL("hls.min.js", import.meta.url);
     script.addEventListener("load", () => resolve(window.Hls));
     script.addEventListener("error", reject);
     document.head.append(script);

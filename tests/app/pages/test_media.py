@@ -11,6 +11,8 @@ from app.media.export import ExportedFile
 from tests.app.pages.conftest import Library
 from tests.fixtures.media import beeps, export_recording, flash_seconds, opus_packets, record
 
+FRAME_SECONDS = 1 / 15
+
 
 def segments(playlist: str) -> list[tuple[str, int, int]]:
     """Name, offset and length of each media segment."""
@@ -105,30 +107,84 @@ async def test_a_range_of_another_file_is_not_joined(client: httpx.AsyncClient, 
     assert (same.status_code, other.status_code) == (206, 200)
 
 
-async def test_a_cut_opens_the_cut_alone(
-    client: httpx.AsyncClient, base_url: str, library: Library, video: Asset, tmp_path: Path
+def flashes(url: str) -> list[float]:
+    """When the picture of a stream turns white."""
+    found, was_white = [], False
+    with av.open(url, format="hls", timeout=10.0) as container:
+        for frame in container.decode(video=0):
+            white = bool(frame.to_ndarray(format="gray").mean() > 200)
+            if white and not was_white:
+                assert frame.time is not None
+                found.append(frame.time)
+            was_white = white
+    return found
+
+
+async def test_a_cut_plays_exactly_what_was_asked_for(base_url: str, library: Library, video: Asset) -> None:
+    # Key frames are two seconds apart: half a second is encoded anew, 4 s to 6 s lie as they are.
+    url = f"{base_url}/media/{await library.cut((video, 3.5, 7.3))}/stream.m3u8"
+    times = decoded(url)
+    assert times["video"][0] == pytest.approx(3.5, abs=FRAME_SECONDS)
+    assert times["video"][-1] == pytest.approx(7.3 - FRAME_SECONDS, abs=FRAME_SECONDS)
+    # Every picture of the stretch once, and at the start the one that is shown there.
+    assert len(times["video"]) in (57, 58)
+    assert times["video"] == sorted(times["video"])
+    assert times["audio"][0] == pytest.approx(3.5, abs=0.03)
+    assert times["audio"][-1] == pytest.approx(7.3, abs=0.03)
+    assert flashes(url) == pytest.approx([4.0, 5.0, 6.0, 7.0], abs=0.03)
+
+
+async def test_a_cut_within_one_key_frame_is_a_single_clip(
+    client: httpx.AsyncClient, base_url: str, library: Library, video: Asset
 ) -> None:
-    # Key frames are two seconds apart, so what plays is 4 s to 8 s.
-    slug = await library.cut((video, 4.5, 7.5))
-    times = decoded(f"{base_url}/media/{slug}/stream.m3u8")
-    assert len(times["video"]) == 4 * 15
-    whole = (await client.get(f"/media/{video.playback_slug}/0.mp4")).content
+    slug = await library.cut((video, 4.6, 5.2))
+    playlist = (await client.get(f"/media/{slug}/stream.m3u8")).text
+    assert playlist.count("#EXTINF") == 1
+    assert "#EXTINF:0.600000," in playlist
+    assert flashes(f"{base_url}/media/{slug}/stream.m3u8") == pytest.approx([5.0], abs=0.03)
+    # Nothing of the recording itself can be had by this slug, but its header.
+    file = await client.get(f"/media/{slug}/0.mp4")
+    assert len(file.content) < 2_000
+
+
+async def test_the_file_of_a_cut_holds_what_is_played_of_it_as_it_lies(
+    client: httpx.AsyncClient, library: Library, video: Asset, tmp_path: Path
+) -> None:
+    slug = await library.cut((video, 3.5, 9.0))
     cut = (await client.get(f"/media/{slug}/0.mp4")).content
-    assert len(cut) < len(whole) / 2
     path = tmp_path / "cut.mp4"
     path.write_bytes(cut)
-    # One sound frame of 21 ms may lie before the picture.
     assert flash_seconds(path) == pytest.approx([4.0, 5.0, 6.0, 7.0], abs=0.03)
-    header = int(re.findall(r'BYTERANGE="(\d+)@0"', (await client.get(f"/media/{slug}/stream.m3u8")).text)[0])
+    playlist = (await client.get(f"/media/{slug}/stream.m3u8")).text
+    header = int(re.findall(r'URI="0.mp4",BYTERANGE="(\d+)@0"', playlist)[0])
     across = await client.get(f"/media/{slug}/0.mp4", headers={"Range": f"bytes={header - 7}-{header + 8}"})
     assert across.content == cut[header - 7 : header + 9]
     assert (await client.get(f"/media/{slug}/thumbnail.jpg")).status_code == 404
 
 
+async def test_a_cut_on_key_frames_is_not_encoded(
+    client: httpx.AsyncClient, library: Library, video: Asset
+) -> None:
+    playlist = (await client.get(f"/media/{await library.cut((video, 2.0, 6.0))}/stream.m3u8")).text
+    assert ".clip." not in playlist
+    assert "DISCONTINUITY" not in playlist
+
+
+async def test_clips_of_other_names_are_not_made(
+    client: httpx.AsyncClient, library: Library, video: Asset
+) -> None:
+    slug = await library.cut((video, 3.5, 8.0))
+    for name in ("0-tail", "1-head", "seg-1", "0"):
+        for kind in ("clip", "init"):
+            assert (await client.get(f"/media/{slug}/{name}.{kind}.mp4")).status_code == 404
+
+
 async def test_joined_cuts_decode_one_after_the_other(base_url: str, library: Library, video: Asset) -> None:
     slug = await library.cut((video, 0.0, 1.9), (video, 8.1, 9.9))
-    times = decoded(f"{base_url}/media/{slug}/stream.m3u8")
-    assert len(times["video"]) == 4 * 15
+    times = decoded(f"{base_url}/media/{slug}/stream.m3u8")["video"]
+    assert times == sorted(times)
+    assert len(times) in range(55, 58)
+    assert [at for at in times if 1.95 < at < 8.05] == []
 
 
 async def test_players_on_other_sites_may_read_it(client: httpx.AsyncClient, video: Asset) -> None:

@@ -100,8 +100,8 @@ async def test_a_link_into_the_middle_starts_there(base_url: str, video: Asset, 
 async def test_the_iframe_of_the_sdk_plays_on_another_site(
     base_url: str, library: Library, video: Asset, tmp_path: Path
 ) -> None:
-    # What plays is 4 s to 6 s and 0 s to 2 s, from 0.5 s on: what was asked for begins there.
-    slug = await library.cut((video, 4.5, 5.9), (video, 0.0, 1.9))
+    # A clip of 0.5 s, two seconds as they are, a clip of 1 s, and another part that is a clip alone.
+    slug = await library.cut((video, 3.5, 7.0), (video, 0.0, 1.5))
     iframe = build_iframe_embed_code(f"{base_url}/watch?v={slug}")
     (tmp_path / "page.html").write_text(f'<!doctype html><link rel="icon" href="data:,">{iframe}')
     # One process and no border between the sites, so that this test may look into the frame.
@@ -112,10 +112,12 @@ async def test_the_iframe_of_the_sdk_plays_on_another_site(
             inside = "document.querySelector('iframe').contentDocument"
             await page.wait_for(f"{inside}?.querySelector('video')?.readyState >= 2")
             await page.evaluate(f"window.video = {inside}.querySelector('video')")
-            assert await page.evaluate("video.duration") == pytest.approx(4.0, abs=0.1)
-            assert await page.evaluate("video.currentTime") == pytest.approx(0.5, abs=0.05)
-            await page.evaluate("video.currentTime = 1.6, video.play()")
-            await page.wait_for("video.currentTime > 2.5 && video.videoWidth")
+            assert await page.evaluate("video.duration") == pytest.approx(5.0, abs=0.1)
+            assert await page.evaluate("video.currentTime") == 0
+            await page.evaluate("video.play()")
+            await page.wait_for("video.ended && video.videoWidth")
+            buffered = "[video.buffered.length, video.buffered.start(0), video.buffered.end(0)]"
+            assert await page.evaluate(buffered) == pytest.approx([1, 0.0, 5.0], abs=0.1)
             assert page.complaints == []
 
 

@@ -1,0 +1,94 @@
+"""The sound of several streams as one, in pieces that are made apart and play without a seam.
+
+Pieces lie on a grid of whole AAC frames. Each is encoded from some frames before its start, which are then
+left out: the encoder and the limiter are where they would be, had they run from the beginning.
+"""
+
+import io
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import av
+
+from app.base.errors import Unprocessable
+from app.media.export import RecordedSegment, RecordedTrack
+from app.media.frames import Codec
+from app.media.sound import RATE_HZ, PlacedTrack, Sound, mixed
+from app.media.writing import add_aac_stream
+
+_FRAME_SAMPLES = 1024
+_PIECE_FRAMES = 188  # 4.01 s
+_LEAD_FRAMES = 24  # half a second
+# The encoder looks ahead, so what follows a piece has to be there.
+LOOKAHEAD_US = 100_000
+_OPTIONS = {
+    "movflags": "empty_moov+delay_moov+default_base_moof+frag_discont+skip_trailer",
+    "frag_duration": "600000000",
+}
+
+
+StoredSegment = tuple[bytes, int, int]  # data, start in Unix microseconds, duration in microseconds
+
+
+def piece_us(number: int, start_us: int) -> tuple[int, int]:
+    """When piece `number` of a mix that starts at `start_us` starts and ends, Unix microseconds."""
+    samples = (number * _PIECE_FRAMES * _FRAME_SAMPLES, (number + 1) * _PIECE_FRAMES * _FRAME_SAMPLES)
+    starts, ends = (start_us + round(at * 1_000_000 / RATE_HZ) for at in samples)
+    return starts, ends
+
+
+def pieces_until(until_us: int, start_us: int, *, has_ended: bool) -> int:
+    """How many pieces there are of what is recorded until `until_us`; the last may be partly silent."""
+    number = 0
+    while piece_us(number, start_us)[1] + LOOKAHEAD_US <= until_us:
+        number += 1
+    if has_ended and piece_us(number, start_us)[0] < until_us:
+        number += 1
+    return number
+
+
+def needed_us(number: int, start_us: int) -> tuple[int, int]:
+    """Which stretch of the recorded sound the piece is made of."""
+    starts, ends = piece_us(number, start_us)
+    return starts - _LEAD_FRAMES * _FRAME_SAMPLES * 1_000_000 // RATE_HZ, ends + LOOKAHEAD_US
+
+
+def make_mix(
+    tracks: Sequence[tuple[Codec, Sequence[StoredSegment]]], number: int, start_us: int, *, zero_us: int
+) -> bytes:
+    """Piece `number` as a fragmented MP4, its media time counted from `zero_us`.
+
+    `tracks` are each stream's codec and its segments that the piece needs.
+    """
+    from_us, until_us = needed_us(number, start_us)
+    with tempfile.TemporaryDirectory(prefix="capture-mix-") as folder:
+        placed = [
+            PlacedTrack(_track(codec, segments, Path(folder), name), from_us)
+            for name, (codec, segments) in enumerate(tracks)
+        ]
+        samples = round((until_us - from_us) * RATE_HZ / 1_000_000)
+        frames = mixed([Sound(one.blocks()) for one in placed], samples)
+        file = io.BytesIO()
+        shift = round((from_us - zero_us) * RATE_HZ / 1_000_000)
+        first = _LEAD_FRAMES * _FRAME_SAMPLES
+        with av.open(file, "w", format="mp4", options=_OPTIONS) as output:
+            stream = add_aac_stream(output)
+            for frame in [*frames, None]:
+                for packet in stream.encode(frame):
+                    at = packet.pts or 0
+                    if first <= at < first + _PIECE_FRAMES * _FRAME_SAMPLES:
+                        packet.pts = packet.dts = at + shift
+                        output.mux_one(packet)
+    if not file.getvalue():
+        raise Unprocessable("There is no sound in this stretch of time.")
+    return file.getvalue()
+
+
+def _track(codec: Codec, segments: Sequence[StoredSegment], folder: Path, name: int) -> RecordedTrack:
+    written = []
+    for number, (data, started_at_us, duration_us) in enumerate(segments):
+        path = folder / f"{name}-{number}.mp4"
+        path.write_bytes(data)
+        written.append(RecordedSegment(path, started_at_us, duration_us))
+    return RecordedTrack(codec, written)
