@@ -1,12 +1,23 @@
-"""Checks 31, 32, 33 and 39: what a finished capture leaves, and that it plays."""
+"""Checks 31, 32, 33, 39 and 49: what a finished capture leaves, that it plays, and exports asked for."""
+
+from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
 
 from tests.conformance.playback import Played, play
-from tests.fixtures.captures import COLOURS, LEAD_SECONDS, Capture
-from tests.fixtures.sdks import Sdk
+from tests.fixtures.captures import (
+    COLOURS,
+    LEAD_SECONDS,
+    Capture,
+    Script,
+    capture,
+    speech,
+    write_screen,
+    write_sound,
+)
+from tests.fixtures.sdks import NEWEST, Sdk
 from tests.fixtures.stack import RunningStack
 from tests.fixtures.webhooks import WebhookReceiver
 
@@ -117,3 +128,41 @@ def test_check_39_each_stored_channel_is_an_asset_of_its_own(
             id=row["id"],
         )
         assert exported == [asset_id, asset_id]
+
+
+@pytest.mark.slow
+def test_check_49_any_display_is_exported_on_request(
+    pythons: dict[str, Sdk], receiver: WebhookReceiver, collection_id: str, tmp_path: Path
+) -> None:
+    files = {
+        "mic:default": write_sound(tmp_path / "mic.wav", [speech("two_cities.wav", 1.0, 4.0)]),
+        "display:1": write_screen(tmp_path / "one.mp4", "display:1", 3.0),
+        "display:2": write_screen(tmp_path / "two.mp4", "display:2", 3.0),
+    }
+    script = Script(files, longest="display:1", stored=list(files), primary="display:1")
+    done = capture(pythons[NEWEST], receiver, script, collection_id, {})
+    own, asked, notice, other = pythons[NEWEST].run(
+        """
+        cap = conn.get_capture_session(id)
+        own = cap.export()
+        ws = await conn.connect_websocket().connect()
+        asked = cap.export("display:2", ws.connection_id)
+        async for frame in ws.receive():
+            if frame.get("event") == "capture_session.export_ready":
+                break
+        emit([own, asked, frame, cap.export("display:2")])
+        await ws.close()
+        """,
+        id=done.session_id,
+    )
+    assert (own["export_status"], own["video_channel_id"]) == ("exported", "display:1")
+    assert own["video_id"] == done.event("exported")["data"]["exported_video_id"]
+    assert (asked["export_status"], asked["video_channel_id"]) == ("exporting", "display:2")
+    assert other["export_status"] == "exported"
+    assert notice["data"]["video_id"] == other["video_id"] != own["video_id"]
+    played = play(other["stream_url"])
+    assert played.kinds == ["audio", "video"]
+    assert np.allclose(played.corner_rgb, COLOURS["display:2"], atol=25)
+    assert played.loudness(0.5, 2.5) > LOUD
+    statuses = [event["status"] for event in receiver.events(done.session_id)]
+    assert statuses.count("exported") == 1

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.base.errors import NotFound
 from app.base.ids import new_id
 from app.domain.assets.models import Asset, Playback
-from app.domain.assets.playback import add_playback, save_playback
+from app.domain.assets.playback import add_playback
 
 AssetKind = Literal["video", "audio", "image"]
 PREFIXES: dict[AssetKind, str] = {"video": "m", "audio": "a", "image": "img"}
@@ -71,10 +71,7 @@ async def add_asset(
     )
     session.add(asset)
     await session.flush()
-    if kind == "image":
-        playback = await save_playback(session, account_id, [{"asset_id": asset.id}], title=name)
-        asset.playback_slug = playback.slug
-    elif file.hls_index is not None:
+    if file.hls_index is not None:
         playback = await add_playback(session, account_id, [(asset, 0.0, file.length_seconds)], title=name)
         asset.playback_slug = playback.slug
     await session.flush()

@@ -6,10 +6,13 @@ import pytest
 from videodb import build_iframe_embed_code
 
 from app.domain.assets.models import Asset
+from app.media.copied_sound import OpusSound
+from app.media.export import export_recording
 from app.pages.player import clock
 from tests.app.pages.conftest import Library
 from tests.fixtures.chromium import Page, open_chromium
 from tests.fixtures.http_ranges import serve
+from tests.fixtures.media import START_US, beeps, opus_packets, record
 
 SECONDS = 12.0
 # Sound and picture are decoded at all, and where the player is.
@@ -55,6 +58,28 @@ async def test_watch_plays_in_a_browser(
         await page.wait_for("video.ended")
         captions = await page.evaluate("[...video.textTracks].map(track => track.kind)")
         assert captions == ["captions"]
+        assert page.complaints == []
+
+
+async def test_a_channels_own_sound_plays_as_it_was_recorded(
+    base_url: str, library: Library, tmp_path: Path
+) -> None:
+    # Opus in MP4, with a gap that is longer than any player bridges by itself.
+    packets = [one for one in opus_packets(beeps(12.0)) if not 3e6 <= one.captured_at_us - START_US < 9e6]
+    track = record(packets, tmp_path, "mic")
+    times = {"zero_us": START_US, "ends_at_us": START_US + 12_000_000}
+    sound = OpusSound(track, zero_us=START_US)
+    asset = await library.add(export_recording(None, sound, tmp_path / "out.m4a", **times))
+    async with open_chromium(tmp_path) as page:
+        await page.goto(f"{base_url}/watch?v={asset.playback_slug}")
+        await play(page)
+        assert await page.evaluate("video.duration") == pytest.approx(SECONDS, abs=0.1)
+        await page.wait_for("video.currentTime > 0.5")
+        assert (await page.evaluate(SEEN))["sound"] > 0
+        await page.evaluate("video.currentTime = 5")
+        await page.wait_for("!video.seeking && video.currentTime > 5.5")
+        await page.evaluate("video.currentTime = 11.3")
+        await page.wait_for("video.ended")
         assert page.complaints == []
 
 

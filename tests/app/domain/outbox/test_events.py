@@ -4,7 +4,16 @@ from typing import Any, get_args
 import asyncpg
 import pytest
 
-from app.domain.outbox.events import NOTIFY_CHANNEL, Event, Route, SessionMoved, TranscriptFinal, emit, iso
+from app.domain.outbox.events import (
+    NOTIFY_CHANNEL,
+    Event,
+    ExportReady,
+    Route,
+    SessionMoved,
+    TranscriptFinal,
+    emit,
+    iso,
+)
 from app.domain.outbox.jobs import Job, enqueue
 from app.domain.outbox.models import OutboxMessage
 from app.process import Context
@@ -13,7 +22,10 @@ from tests.fixtures.factories import jobs_of
 AT = datetime(2026, 1, 20, 12, 34, 56, 789_400, tzinfo=UTC)
 MOVED = SessionMoved("cap-1", "user-1", "active", {"rtstreams": []})
 SAID = TranscriptFinal("rts-1", "mic:default", "utt-1", "Hello.", 1_760_000_000_123, 1_760_000_001_456)
-EXAMPLES: list[Event] = [MOVED, SAID]
+READY = ExportReady(
+    "cap-1", "display:2", {"video_id": "m-1", "stream_url": "http://x", "player_url": "http://y"}
+)
+EXAMPLES: list[Event] = [MOVED, SAID, READY]
 
 
 def test_every_event_of_the_catalogue_has_an_example_here() -> None:
