@@ -13,7 +13,7 @@ import httpx
 import pytest
 import uvicorn
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from app.base.redis import FRAMES_CHANNEL, publish
 from app.base.settings import Settings

@@ -42,12 +42,12 @@ async def test_no_secret_is_in_the_database(context: Context) -> None:
                 assert secret[3:] not in rows
 
 
-@pytest.mark.parametrize("secret", [None, "", "sk-none", "st-none", "x" * 10_000, "ключ"])
-async def test_what_is_no_credential(context: Context, secret: str | None) -> None:
-    await make_tenant(context)
-    with pytest.raises(Unauthenticated) as refused:
-        await who(context, secret)
-    assert not secret or secret not in refused.value.message
+async def test_what_is_no_credential(context: Context) -> None:
+    for secret in [None, "", "sk-none", "st-none", "x" * 10_000, "ключ"]:
+        await make_tenant(context)
+        with pytest.raises(Unauthenticated) as refused:
+            await who(context, secret)
+        assert not secret or secret not in refused.value.message
 
 
 async def test_a_hash_is_no_credential(context: Context) -> None:

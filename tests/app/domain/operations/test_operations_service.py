@@ -156,9 +156,8 @@ LONG_AGO = timedelta(minutes=5)
 MOMENT = timedelta(seconds=1)
 
 
-@pytest.mark.parametrize(
-    ("status", "leased", "rung", "rings"),
-    [
+async def test_who_is_rung_for_again(context: Context, operation_id: str) -> None:
+    for status, leased, rung, rings in [
         ("pending", None, MOMENT, False),  # its first ring is on its way
         ("pending", None, LONG_AGO, True),  # its first ring was lost
         ("running", -MOMENT, LONG_AGO, False),  # at work
@@ -168,22 +167,13 @@ MOMENT = timedelta(seconds=1)
         ("running", MOMENT, MOMENT / 2, False),  # rung since; the queue is not filled with it
         ("done", None, LONG_AGO, False),
         ("failed", None, LONG_AGO, False),
-    ],
-)
-async def test_who_is_rung_for_again(
-    context: Context,
-    operation_id: str,
-    status: str,
-    leased: timedelta | None,
-    rung: timedelta,
-    rings: bool,
-) -> None:
-    await clear_jobs(context)
-    now = utc_now()
-    await change(
-        context, status=status, leased_until=None if leased is None else now - leased, rung_at=now - rung
-    )
-    for _ in range(2):  # the second round finds it rung
-        async with context.db.transaction() as session:
-            await operations.ring_abandoned(session)
-    assert await jobs_of(context, "run_operation") == [operation_id] * rings
+    ]:
+        await clear_jobs(context)
+        now = utc_now()
+        await change(
+            context, status=status, leased_until=None if leased is None else now - leased, rung_at=now - rung
+        )
+        for _ in range(2):  # the second round finds it rung
+            async with context.db.transaction() as session:
+                await operations.ring_abandoned(session)
+        assert await jobs_of(context, "run_operation") == [operation_id] * rings, (status, leased, rung)

@@ -190,9 +190,8 @@ async def test_a_stream_that_another_has_taken_over_is_not_claimed_back(
 SHORT, LONG = timedelta(seconds=20), timedelta(minutes=20)
 
 
-@pytest.mark.parametrize(
-    ("states", "changed", "abandoned"),
-    [
+async def test_sessions_that_nobody_will_end(context: Context, tenant: Tenant) -> None:
+    for states, changed, abandoned in [
         (("live", "lost"), LONG, False),  # somebody sends
         (("lost", "lost"), SHORT, False),  # they may come back
         (("lost", "lost"), LONG, True),
@@ -200,22 +199,18 @@ SHORT, LONG = timedelta(seconds=20), timedelta(minutes=20)
         (("ended", "lost"), SHORT, False),
         (("ended", "none"), SHORT, True),
         (("ended", "ended"), timedelta(seconds=1), False),  # the stop request may be on its way
-    ],
-)
-async def test_sessions_that_nobody_will_end(
-    context: Context, tenant: Tenant, states: tuple[str, str], changed: timedelta, abandoned: bool
-) -> None:
-    session_id, opened = await make_active(context, tenant, BOTH)
-    for stream_id, state in zip(opened.values(), states, strict=True):
+    ]:
+        session_id, opened = await make_active(context, tenant, BOTH)
+        for stream_id, state in zip(opened.values(), states, strict=True):
+            async with context.db.transaction() as session:
+                await session.execute(
+                    update(Stream)
+                    .where(Stream.id == stream_id)
+                    .values(publisher_state=state, publisher_changed_at=utc_now() - changed)
+                )
         async with context.db.transaction() as session:
-            await session.execute(
-                update(Stream)
-                .where(Stream.id == stream_id)
-                .values(publisher_state=state, publisher_changed_at=utc_now() - changed)
-            )
-    async with context.db.transaction() as session:
-        found = await streams.abandoned_sessions(session, resume_seconds=600, ended_seconds=5)
-    assert found == [session_id] * abandoned
+            found = await streams.abandoned_sessions(session, resume_seconds=600, ended_seconds=5)
+        assert (session_id in found) == abandoned, states
 
 
 async def test_statuses_of_streams_and_what_is_not_there(context: Context, tenant: Tenant) -> None:

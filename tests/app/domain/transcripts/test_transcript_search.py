@@ -71,11 +71,11 @@ async def test_nothing_matches_nothing(library: Library) -> None:
     assert await library.find("budget", limit=1) == [(4, 1.0)]
 
 
-@pytest.mark.parametrize("query", ["", "  \n", "x" * (MAX_QUERY_CHARACTERS + 1)])
-async def test_queries_that_are_refused(library: Library, query: str) -> None:
-    with pytest.raises(InvalidRequest) as refused:
-        await library.find(query)
-    assert refused.value.field == "query"
+async def test_queries_that_are_refused(library: Library) -> None:
+    for query in ["", "  \n", "x" * (MAX_QUERY_CHARACTERS + 1)]:
+        with pytest.raises(InvalidRequest) as refused:
+            await library.find(query)
+        assert refused.value.field == "query"
 
 
 async def test_every_query_of_allowed_length_is_answered(library: Library) -> None:

@@ -174,27 +174,25 @@ async def test_one_worker_at_a_time_holds_an_endpoint(context: Context, session_
 MOMENT, LONG_AGO = timedelta(seconds=1), timedelta(minutes=5)
 
 
-@pytest.mark.parametrize(
-    ("due", "leased", "rung", "rings"),
-    [
+async def test_who_is_rung_for_again(context: Context, session_id: str) -> None:
+    for due, leased, rung, rings in [
         (MOMENT, None, LONG_AGO, True),  # a retry whose time has come
         (-LONG_AGO, None, LONG_AGO, False),  # one whose time has not
         (MOMENT, -LONG_AGO, LONG_AGO, False),  # somebody is sending
         (MOMENT, MOMENT, LONG_AGO, True),  # who was sending is gone
         (MOMENT, None, MOMENT / 2, False),  # rung for since
         (LONG_AGO, None, LONG_AGO / 2, True),  # rung for, and that ring was lost
-    ],
-)
-async def test_who_is_rung_for_again(
-    context: Context, session_id: str, due: timedelta, leased: timedelta | None, rung: timedelta, rings: bool
-) -> None:
-    await clear_jobs(context)
-    now = utc_now()
-    await change(context, WebhookDelivery, next_attempt_at=now - due)
-    await change(
-        context, WebhookEndpoint, leased_until=None if leased is None else now - leased, rung_at=now - rung
-    )
-    for _ in range(2):
-        async with context.db.transaction() as session:
-            await webhooks.ring_due(session)
-    assert len(await jobs_of(context, "deliver_webhooks")) == int(rings)
+    ]:
+        await clear_jobs(context)
+        now = utc_now()
+        await change(context, WebhookDelivery, next_attempt_at=now - due)
+        await change(
+            context,
+            WebhookEndpoint,
+            leased_until=None if leased is None else now - leased,
+            rung_at=now - rung,
+        )
+        for _ in range(2):
+            async with context.db.transaction() as session:
+                await webhooks.ring_due(session)
+        assert len(await jobs_of(context, "deliver_webhooks")) == int(rings), (due, leased, rung)
