@@ -66,7 +66,9 @@ class Mix:
 
         async def read(context: Context) -> list[tuple[Codec, list[StoredSegment]]]:
             return [
-                (Codec(rows[0].codec), [await _stored(context, row) for row in rows]) for rows in needed if rows
+                (Codec(rows[0].codec), [await _stored(context, row) for row in rows])
+                for rows in needed
+                if rows
             ]
 
         return ClipSource(

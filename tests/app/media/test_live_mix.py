@@ -31,7 +31,8 @@ def pieces(seconds: float) -> list[bytes]:
     for number in range(pieces_until(START_US + round(seconds * 1e6), START_US, has_ended=False)):
         low, high = needed_us(number, START_US)
         needed = [
-            (Codec.OPUS, [one for one in track if one[1] < high and one[1] + one[2] > low]) for track in tracks
+            (Codec.OPUS, [one for one in track if one[1] < high and one[1] + one[2] > low])
+            for track in tracks
         ]
         made.append(make_mix(needed, number, START_US, zero_us=ZERO_US))
     return made
