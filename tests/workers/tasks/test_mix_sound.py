@@ -8,7 +8,7 @@ from sqlalchemy import select, update
 from app.base.ids import utc_now
 from app.domain.exports.mixing import claim_window, mixed_windows, plan_windows
 from app.domain.exports.models import MixWindow
-from app.domain.streams.service import MIX_DELAY_US
+from app.domain.streams.recording import MIX_DELAY_US
 from app.media.recorded import RecordedTrack
 from app.media.windows import WINDOW_US, window_at
 from app.process import Context
