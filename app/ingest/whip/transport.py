@@ -92,6 +92,7 @@ class MediaTransport:
         self._handler = handler
         gatherer = RTCIceGatherer(iceServers=[])
         self._connection = connection = IngestConnection(port, self._take_media)
+        pinned.check_attributes(connection, "_queue", "_nominated", "_protocols")
         connection.ice_controlling = offer.ice.iceLite
         gatherer._connection = connection
         self._ice = RTCIceTransport(gatherer)
