@@ -7,9 +7,11 @@ CaptureError
 ├── NotFound              404  unknown, or another account's
 ├── Conflict              409  the state forbids it
 │   └── IllegalMove       409  a session move that the table does not hold
+├── PreconditionFailed    412  the caller knows another version
 ├── TooLarge              413
 ├── UnsupportedMedia      415
 ├── Unprocessable         422  well-formed, but cannot be served
+├── PreconditionRequired  428  the caller has to say which version it means
 └── Unavailable           503  a part that this needs does not answer; retryable
 """
 
@@ -61,6 +63,11 @@ class IllegalMove(Conflict):
     code = "illegal_move"
 
 
+class PreconditionFailed(CaptureError):
+    status = 412
+    code = "precondition_failed"
+
+
 class TooLarge(CaptureError):
     status = 413
     code = "too_large"
@@ -74,6 +81,11 @@ class UnsupportedMedia(CaptureError):
 class Unprocessable(CaptureError):
     status = 422
     code = "unprocessable"
+
+
+class PreconditionRequired(CaptureError):
+    status = 428
+    code = "precondition_required"
 
 
 class Unavailable(CaptureError):

@@ -4,11 +4,19 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AliasChoices, Field, SecretStr, field_validator
+from pydantic import AliasChoices, BaseModel, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Door = Literal["api", "hub", "ingest", "pages"]
 ALL_DOORS: tuple[Door, ...] = ("api", "hub", "ingest", "pages")
+
+
+class IceServer(BaseModel):
+    """A STUN or TURN server that publishers may use, in the terms of WebRTC's RTCIceServer."""
+
+    urls: str = Field(pattern=r"^(stuns?|turns?):[^\s<>\"]+$")  # one URI (RFC 7064, RFC 7065)
+    username: str | None = None
+    credential: SecretStr | None = None
 
 
 class Settings(BaseSettings):
@@ -65,6 +73,8 @@ class Settings(BaseSettings):
     ice_addresses: Annotated[tuple[str, ...], NoDecode] = ()  # empty: this host's own, and loopback
     # UDP. Unset: the number of `port`, which no second product on this machine has either. 0: any free one.
     webrtc_port: int | None = Field(None, ge=0, le=65535)
+    ice_servers: tuple[IceServer, ...] = ()  # JSON; told to publishers, for networks that let no UDP out
+    max_publishers: int = Field(600, ge=1)  # at once in one process; one core carries twice as many tracks
     display_alias_rows: bool = True  # contract C1
 
     # Understanding

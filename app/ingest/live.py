@@ -51,6 +51,11 @@ class Live:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    @property
+    def publisher_count(self) -> int:
+        """How many publishers this process carries."""
+        return len(self._pipelines)
+
     def source_of(self, stream_id: str) -> Source | None:
         """What publishes this stream here and now; nothing once it has said goodbye."""
         pipeline = self._pipelines.get(stream_id)

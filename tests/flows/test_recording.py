@@ -5,14 +5,13 @@ import io
 import time
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
 import pytest
 
 from app.media.frames import Codec
-from tests.fixtures.capture import DISPLAY, MIC, SYSTEM_AUDIO, CaptureDriver, capture_driver
+from tests.fixtures.capture import DISPLAY, MIC, SYSTEM_AUDIO, CaptureDriver, capture_driver, download
 from tests.fixtures.publisher import AudioTrack, VideoTrack
 from tests.fixtures.stack import RunningStack
 
@@ -95,15 +94,6 @@ async def test_without_a_stored_channel_the_session_stays_stopped(stack: Running
 
 def stored_files(stack: RunningStack) -> list[Path]:
     return [path for path in (stack.data_dir / "objects").rglob("*") if path.is_file()]
-
-
-async def download(driver: CaptureDriver, asset_id: str) -> bytes:
-    kind = "audio" if asset_id.startswith("a-") else "video"
-    asset: dict[str, Any] = (await driver.http.get(f"/{kind}/{asset_id}")).json()["data"]
-    extension = "m4a" if kind == "audio" else "mp4"
-    file = await driver.http.get(asset["stream_url"].replace("stream.m3u8", f"0.{extension}"))
-    assert file.status_code == 200
-    return file.content
 
 
 def flashes_and_beeps(data: bytes) -> tuple[list[float], list[float], float, int]:

@@ -3,9 +3,9 @@
 While nobody publishes, the event loop watches the sockets, so that a handshake is answered at once and an
 idle process sleeps. While media flows they are read in turns instead: after each pause the caches are cold,
 and to wake up once for each datagram takes more CPU than all that is then done with it. A turn comes every
-50 ms where few datagrams come (one session then takes half of what it takes at 10 ms), more often where there
-are many, and every 10 ms for a while after somebody said that time matters: a handshake goes on, or packets
-are missing.
+100 ms where few datagrams come (one session then takes half of what it takes at 10 ms), more often where
+there are many, and every 10 ms for a while after somebody said that time matters: a handshake goes on, or
+packets are missing.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from app.ingest.turns import next_turn
 from app.ingest.whip.routing import Address, Routes
 
 # The length of a turn by the datagrams that came in a second; all divide the intervals of other timers.
-TURN_SECONDS = ((1000.0, 0.050), (4000.0, 0.020), (math.inf, 0.010))
+TURN_SECONDS = ((1000.0, 0.100), (4000.0, 0.020), (math.inf, 0.010))
 QUICK_TURN_SECONDS = 0.010
 QUIET_SECONDS = 1.0  # without media: back to being woken by the event loop
 TURN_DATAGRAMS = 512  # then other work of the loop has its turn, and reading goes on at once

@@ -100,7 +100,7 @@ def read_offer(offer_sdp: str, kind: Kind) -> AcceptedOffer:
         ),
         parameter_sets=sprop_parameter_sets(chosen),
         ice=ice,
-        candidates=tuple(filter(_is_reachable, media.ice_candidates))[:MAX_CANDIDATES],
+        candidates=tuple(filter(is_reachable, media.ice_candidates))[:MAX_CANDIDATES],
         fingerprints=tuple(dtls.fingerprints),
     )
 
@@ -163,7 +163,7 @@ def _find_rtx(media: MediaDescription, chosen: RTCRtpCodecParameters) -> RTCRtpC
     return None
 
 
-def _is_reachable(candidate: RTCIceCandidate) -> bool:
+def is_reachable(candidate: RTCIceCandidate) -> bool:
     """Whether a check can be sent there at once.
 
     A `.local` name would have to be resolved by multicast DNS first; the publisher's own checks reveal

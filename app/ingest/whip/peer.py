@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 from aiortc.rtp import AnyRtcpPacket, RtcpByePacket, RtcpSrPacket
 
+from app.ingest.whip.fragment import IceFragment
 from app.ingest.whip.frame_queue import FrameQueue
 from app.ingest.whip.media_port import MediaPort
 from app.ingest.whip.offer import AcceptedOffer, Kind, OfferRefused, read_offer
@@ -79,6 +80,14 @@ class WhipPeer:
         """Yield frames in decoding order until the publisher is gone or the peer is closed."""
         while (frame := await self._queue.take()) is not None:
             yield frame
+
+    def takes(self, fragment: IceFragment) -> bool:
+        """Whether the fragment belongs to this ICE session; else it asks for a restart."""
+        return self._transport.belongs(fragment)
+
+    async def trickle(self, fragment: IceFragment) -> None:
+        """Check the publisher's further candidates too (RFC 8838)."""
+        await self._transport.add_candidates(fragment.candidates)
 
     def request_keyframe(self) -> None:
         """Ask the publisher for a key frame until one comes; no effect on audio."""

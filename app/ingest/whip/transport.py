@@ -6,6 +6,7 @@ the process (a test's publisher) keeps it as it is.
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import Protocol
 
 import pylibsrtp
@@ -13,6 +14,7 @@ from aiortc import (
     RTCCertificate,
     RTCDtlsParameters,
     RTCDtlsTransport,
+    RTCIceCandidate,
     RTCIceGatherer,
     RTCIceTransport,
     RTCRtpCodecParameters,
@@ -24,9 +26,10 @@ from aiortc.rtp import RtpPacket as SlowRtpPacket
 from app.base.errors import Unavailable
 from app.ingest.whip import pinned
 from app.ingest.whip.answer import write_answer
+from app.ingest.whip.fragment import IceFragment
 from app.ingest.whip.ice import IngestConnection
 from app.ingest.whip.media_port import MediaPort
-from app.ingest.whip.offer import AcceptedOffer
+from app.ingest.whip.offer import MAX_CANDIDATES, AcceptedOffer
 from app.ingest.whip.packets import RtpPacket, parse_rtp
 from app.ingest.whip.routing import Taken
 
@@ -89,6 +92,7 @@ class MediaTransport:
         self._handler = handler
         gatherer = RTCIceGatherer(iceServers=[])
         self._connection = connection = IngestConnection(port, self._take_media)
+        pinned.check_attributes(connection, "_queue", "_nominated", "_protocols")
         connection.ice_controlling = offer.ice.iceLite
         gatherer._connection = connection
         self._ice = RTCIceTransport(gatherer)
@@ -125,8 +129,7 @@ class MediaTransport:
         The publisher's end of candidates is never passed on to aioice: it would give up at once on an offer
         without any (OBS), whose address only its own checks reveal. Raises `ConnectionError`.
         """
-        for candidate in self._offer.candidates:
-            await self._ice.addRemoteCandidate(candidate)
+        await self.add_candidates(self._offer.candidates)
         self._register()
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
@@ -141,6 +144,17 @@ class MediaTransport:
             raise ConnectionError("the DTLS handshake failed")
         self._dtls.on("statechange", self._on_state_change)
         self._ice.on("statechange", self._on_state_change)
+
+    def belongs(self, fragment: IceFragment) -> bool:
+        """Whether the fragment names the ICE session that the offer began."""
+        ice = self._offer.ice
+        return (fragment.user_name, fragment.password) == (ice.usernameFragment, ice.password)
+
+    async def add_candidates(self, candidates: Sequence[RTCIceCandidate]) -> None:
+        """Have the publisher's candidates checked, `MAX_CANDIDATES` of them in all."""
+        for candidate in candidates:
+            if len(self._ice.getRemoteCandidates()) < MAX_CANDIDATES:
+                await self._ice.addRemoteCandidate(candidate)
 
     def send_rtcp(self, data: bytes) -> None:
         """Send feedback; nothing is sent before the handshake is over."""

@@ -29,7 +29,10 @@ TOKEN_ROUTES = {
     ("delete", "/whip/{stream_id}/{resource}"),
 }
 # What people look at with a link alone, and the probes.
-PUBLIC = re.compile(r"/(healthz|readyz|watch|embed|media/.*|transcript/.*|static/.*|favicon.*)?")
+TICKET_ROUTES = r"file/.*|upload/.*"
+PUBLIC = re.compile(
+    rf"/(healthz|readyz|watch|embed|media/.*|transcript/.*|static/.*|favicon.*|{TICKET_ROUTES})?"
+)
 STARTABLE: dict[str, Any] = {"channels": [{"channel_id": "mic"}]}
 
 

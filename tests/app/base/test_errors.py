@@ -9,7 +9,7 @@ def every(kind: type[CaptureError]) -> list[type[CaptureError]]:
 
 def test_each_error_of_the_tree_has_a_code_of_its_own_and_a_status_of_failure() -> None:
     own = [kind for kind in every(CaptureError) if kind.__module__ == errors.__name__]
-    assert len({kind.code for kind in own}) == len(own) == 11
+    assert len({kind.code for kind in own}) == len(own) == 13
     assert all(400 <= kind.status < 600 for kind in every(CaptureError))
 
 

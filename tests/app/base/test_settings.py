@@ -46,6 +46,19 @@ def test_media_comes_to_the_udp_port_of_the_same_number_unless_named() -> None:
     assert Settings(port=9000, webrtc_port=40000).effective_webrtc_port == 40000
 
 
+def test_ice_servers_are_json_in_the_terms_of_webrtc(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = (
+        '[{"urls": "stun:s.example"}, {"urls": "turn:t.example", "username": "u", "credential": "visible"}]'
+    )
+    monkeypatch.setenv("CAPTURE_ICE_SERVERS", given)
+    settings = Settings()
+    assert [server.urls for server in settings.ice_servers] == ["stun:s.example", "turn:t.example"]
+    assert "visible" not in repr(settings)
+    monkeypatch.setenv("CAPTURE_ICE_SERVERS", '[{"urls": "https://s.example"}]')
+    with pytest.raises(ValidationError, match="ice_servers"):
+        Settings()
+
+
 def test_storage_is_a_folder_of_the_data_folder_unless_named(tmp_path: Path) -> None:
     assert Settings(data_dir=tmp_path).effective_storage_url == f"file://{tmp_path.resolve()}/objects"
     assert Settings(storage_url="file:///other").effective_storage_url == "file:///other"

@@ -204,10 +204,10 @@ def test_turns_are_long_while_little_comes_and_short_while_somebody_waits() -> N
                     sender.send(rtp(member.taken))
                     await asyncio.sleep(0.02)
 
-            await flow(0.050)
+            await flow(0.100)
             port.hurry(0.2)
             await flow(0.010)
-            await flow(0.050)
+            await flow(0.100)
             port.routes.leave(member)
 
     run(scenario)
