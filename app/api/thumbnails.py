@@ -40,10 +40,16 @@ async def show(video_id: str, caller: ServerCaller, session: Session) -> Json:
 
 @router.post("/thumbnail")
 async def take(video_id: str, wanted: ThumbnailRequest, caller: ServerCaller, context: AppContext) -> Json:
-    """Make an image of what the video shows at `time`, in seconds; its beginning where none is given."""
+    """Make an image of what the video shows at `time`, in seconds; else of its beginning.
+
+    The same time again gives the same image.
+    """
     at_seconds = wanted.time if wanted.time is not None else wanted.timestamp or 0.0
     async with context.db.transaction() as session:
         video = await get_asset(session, caller.account_id, video_id, kind="video")
+        for image in await list_thumbnails(session, video):
+            if image.source_at_seconds == at_seconds:
+                return success(asset_shape(image))
     if at_seconds > video.length_seconds:
         raise InvalidRequest(f"time must be within the video's {video.length_seconds:.3f} s", field="time")
     piece = piece_at(FragmentIndex.from_json(video.hls_index or {}), at_seconds)
@@ -59,7 +65,13 @@ async def take(video_id: str, wanted: ThumbnailRequest, caller: ServerCaller, co
             collection_id=video.collection_id,
             kind="image",
             name=f"{video.name} at {at_seconds:g} s",
-            file=StoredFile(key, "image/jpeg", len(picture), source_asset_id=video.id),
+            file=StoredFile(
+                key,
+                "image/jpeg",
+                len(picture),
+                source_asset_id=video.id,
+                source_at_seconds=at_seconds,
+            ),
         )
         await session.refresh(image)
     return success(asset_shape(image))

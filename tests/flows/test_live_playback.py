@@ -96,7 +96,8 @@ async def test_a_session_plays_while_it_is_recorded_and_its_ranges_are_exact(
 
         # A range that ends in what is still to come; its start lies within a segment.
         began = display.publisher.track.started_at
-        start, end = round(began + 1.55, 3), round(began + 6.45, 3)
+        # Both are half a second from the next flash, so it is clear which ones belong to it.
+        start, end = int(began) + 1.55, int(began) + 6.45
         url = await generate_stream(driver, stream_id, start, end)
         grown = await playlist_with(picture_url, early.count("#EXTINF") + 1)
         assert entries(grown)[: len(entries(early))] == entries(early)
@@ -217,5 +218,5 @@ async def test_a_publisher_that_comes_back_leaves_a_discontinuity(
                 await page.goto(f"{stack.base_url}/watch?v={slug}")
                 await page.evaluate("window.video = document.querySelector('video')")
                 await page.wait_for("video.readyState >= 2")
-                await page.evaluate("video.playbackRate = 3, video.play()")
+                await page.evaluate("video.play()")
                 await page.wait_for("video.ended && video.videoWidth == 640", seconds=LIMIT_SECONDS)

@@ -31,7 +31,8 @@ class Asset(Created, Base):
     playback_slug: Mapped[str | None] = mapped_column(unique=True)
     source_asset_id: Mapped[str | None] = mapped_column(
         ForeignKey("assets.id", ondelete="cascade"), index=True
-    )  # the video that an image was taken from
+    )  # the video that an image was taken from, and when in it
+    source_at_seconds: Mapped[float | None]
     started_at_us: Mapped[int | None]  # wall clock of its second zero, where it was captured
 
 

@@ -29,6 +29,7 @@ class StoredFile:
     hls_index: dict[str, Any] | None = None
     started_at_us: int | None = None
     source_asset_id: str | None = None
+    source_at_seconds: float | None = None
 
 
 def new_asset_id(kind: AssetKind) -> str:
@@ -68,6 +69,7 @@ async def add_asset(
         hls_index=file.hls_index,
         started_at_us=file.started_at_us,
         source_asset_id=file.source_asset_id,
+        source_at_seconds=file.source_at_seconds,
     )
     session.add(asset)
     await session.flush()

@@ -37,6 +37,8 @@ async def test_an_image_is_what_the_video_shows_then(api: httpx.AsyncClient, vid
     assert flash["collection_id"] == dark["collection_id"] == video.collection_id
     assert await picture(api, flash["url"]) == (640, pytest.approx(255, abs=5))
     assert (await picture(api, dark["url"]))[1] < 150
+    again = (await api.post(f"/video/{video.id}/thumbnail", json={"time": 7.05})).json()["data"]
+    assert again == flash
     listed = (await api.get(f"/video/{video.id}/thumbnails")).json()["data"]
     assert listed == [flash, dark]
 
