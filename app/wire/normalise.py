@@ -17,7 +17,7 @@ class NormaliseRequests:
     """ASGI middleware for the traps of contract §1.5 and §1.6.
 
     `//` becomes `/` and one trailing slash goes, without a redirect (a redirect would lose the body). A
-    body of zero bytes that is called JSON becomes `{}`. A body over `max_body_bytes`, or under `UPLOAD_PATH`
+    body of zero bytes that is called JSON, or nothing at all, becomes `{}`. A body over `max_body_bytes`, or under `UPLOAD_PATH`
     over `max_upload_bytes`, is answered with 413.
     """
 
@@ -42,8 +42,12 @@ class NormaliseRequests:
             await failure(_too_large(limit))(scope, receive, send)
             return
         chunked = "transfer-encoding" in headers
-        if length == "0" and not chunked and "json" in headers.get("content-type", ""):
+        content_type = headers.get("content-type")
+        if length == "0" and not chunked and (content_type is None or "json" in content_type):
             receive = _empty_object(receive)
+            if content_type is None and scope["method"] in ("POST", "PATCH"):
+                named = (b"content-type", b"application/json")
+                scope = {**scope, "headers": [*scope["headers"], named]}
         elif chunked:
             receive = _limited(receive, limit)
         await self._app(scope, receive, send)

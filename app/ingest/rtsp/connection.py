@@ -212,7 +212,7 @@ class RtspConnection:
                 session_id=stream.capture_session_id,
                 stream_id=stream.id,
                 store=stream.store,
-                zero_us=round(capture.created_at.timestamp() * 1e6),
+                zero_us=capture.zero_us,
             ),
         )
         return {"Session": self._session}

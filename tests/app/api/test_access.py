@@ -27,6 +27,7 @@ TOKEN_ROUTES = {
     ("get", "/collection/{collection_id}/websocket"),
     ("post", "/whip/{stream_id}"),
     ("delete", "/whip/{stream_id}/{resource}"),
+    ("patch", "/whip/{stream_id}/{resource}"),
 }
 # What people look at with a link alone, and the probes.
 TICKET_ROUTES = r"file/.*|upload/.*"
@@ -69,6 +70,8 @@ class Owned:
         filled = re.sub(r"\{(\w+)\}", lambda found: self.path_ids.get(found[1], "none"), path)
         if path == "/whip/{stream_id}" and method == "post":
             return await client.post(filled, content="v=0", headers={"content-type": "application/sdp"})
+        if path == "/rtstream/{stream_id}/stream":
+            return await client.get(filled, params={"start": 0, "end": 1})
         body = self.bodies.get((method, path), {})
         return await client.request(method, filled, json=None if method == "get" else body)
 

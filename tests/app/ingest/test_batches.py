@@ -3,7 +3,7 @@ import asyncio
 from app.ingest.batches import FrameBatches
 from app.media.frames import Codec, EncodedFrame
 
-NOW = {"collect_seconds": 0.0, "idle_seconds": 0.01}
+NOW = {"collect_seconds": 0.001, "idle_seconds": 0.01}
 
 
 def frame(number: int) -> EncodedFrame:
@@ -20,7 +20,7 @@ async def test_frames_come_in_order_and_in_one_batch() -> None:
 
 async def test_a_waiting_reader_is_woken_by_a_frame() -> None:
     batches = FrameBatches("test", limit=10)
-    reading = asyncio.create_task(batches.next(collect_seconds=0.0, idle_seconds=60))
+    reading = asyncio.create_task(batches.next(collect_seconds=0.001, idle_seconds=60))
     await asyncio.sleep(0)
     batches.offer(frame(1))
     async with asyncio.timeout(5):
@@ -48,7 +48,7 @@ async def test_what_was_taken_is_read_after_the_close_and_then_it_ends() -> None
 
 async def test_a_waiting_reader_is_woken_by_the_close() -> None:
     batches = FrameBatches("test", limit=10)
-    reading = asyncio.create_task(batches.next(collect_seconds=0.0, idle_seconds=60))
+    reading = asyncio.create_task(batches.next(collect_seconds=0.001, idle_seconds=60))
     await asyncio.sleep(0)
     batches.close()
     async with asyncio.timeout(5):

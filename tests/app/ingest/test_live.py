@@ -87,8 +87,8 @@ class Studio:
 
 @pytest.fixture
 async def studio(context: Context, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Studio]:
-    for module in (recorder_module, speech_module):
-        monkeypatch.setattr(module, "COLLECT_SECONDS", 0.01)
+    monkeypatch.setattr(recorder_module, "PART_SECONDS", 0.01)
+    monkeypatch.setattr(speech_module, "COLLECT_SECONDS", 0.01)
     tenant = await make_tenant(context)
     session_id = await make_session(context, tenant)
     streams = await start_session(context, session_id, ("mic", "screen"))
@@ -249,7 +249,7 @@ async def test_a_session_becomes_active_when_the_database_is_back(
 async def test_a_shutdown_stores_what_was_sent_and_leaves_the_streams_to_others(
     context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recorder_module, "COLLECT_SECONDS", 0.01)
+    monkeypatch.setattr(recorder_module, "PART_SECONDS", 0.01)
     tenant = await make_tenant(context)
     session_id = await make_session(context, tenant)
     streams = await start_session(context, session_id)

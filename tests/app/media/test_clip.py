@@ -6,12 +6,20 @@ import pytest
 
 from app.base.errors import Unprocessable
 from app.media.clip import make_clip
-from app.media.export import export_recording
 from app.media.frames import EncodedFrame
 from app.media.hls import cut_pieces, index_fragments
 from app.media.playlist import ByteRange, Entry, MediaHeader, media_playlist
 from tests.fixtures.http_ranges import serve
-from tests.fixtures.media import START_US, beeps, h264_frames, opus_packets, record, tone, vp8_frames
+from tests.fixtures.media import (
+    START_US,
+    beeps,
+    export_recording,
+    h264_frames,
+    opus_packets,
+    record,
+    tone,
+    vp8_frames,
+)
 
 FRAME_SECONDS = 1 / 15
 

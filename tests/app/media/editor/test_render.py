@@ -11,13 +11,13 @@ from app.base.errors import Unprocessable
 from app.media.editor.colours import Colour, read_colour
 from app.media.editor.render import render_timeline
 from app.media.editor.timeline import Clip, PlacedClip, Timeline, Word
-from app.media.export import export_recording
 from app.media.hls import index_fragments
 from app.media.writing import ExportedFile
 from tests.fixtures.media import (
     OPUS_RATE_HZ,
     beep_seconds,
     beeps,
+    export_recording,
     flash_seconds,
     h264_frames,
     opus_packets,
