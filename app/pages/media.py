@@ -18,9 +18,10 @@ from app.pages.files import StoredFile, stored_file
 from app.pages.opening import PathPlaying
 from app.pages.playing import Playing
 from app.pages.ranges import RangeNotSatisfiable, read_range
+from app.pages.transcript import read_transcript
 from app.process import Context
-from app.wire.deps import AppContext
-from app.wire.envelope import failure
+from app.wire.deps import AppContext, Session
+from app.wire.envelope import Json, failure, success
 
 UNCHANGING = "private, max-age=86400, immutable"
 PLAYLIST_TYPE = "application/vnd.apple.mpegurl"
@@ -74,6 +75,12 @@ async def thumbnail(playing: PathPlaying, context: AppContext) -> Response:
         raise NotFound("this has no picture")
     data = b"".join([block async for block in context.storage.read(playing.thumbnail_key)])
     return Response(data, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=86400"})
+
+
+@router.get("/{slug}/transcript.json")
+async def transcript(playing: PathPlaying, session: Session) -> Json:
+    """What is said in the playback: utterances and words, in seconds of the playback."""
+    return success({"utterances": await read_transcript(session, playing)})
 
 
 @router.head("/{slug}/{name}.m3u8", include_in_schema=False)

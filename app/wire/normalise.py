@@ -17,8 +17,8 @@ class NormaliseRequests:
     """ASGI middleware for the traps of contract §1.5 and §1.6.
 
     `//` becomes `/` and one trailing slash goes, without a redirect (a redirect would lose the body). A
-    body of zero bytes that is called JSON, or nothing at all, becomes `{}`. A body over `max_body_bytes`, or under `UPLOAD_PATH`
-    over `max_upload_bytes`, is answered with 413.
+    body of zero bytes that is called JSON, or nothing at all, becomes `{}`. A body over `max_body_bytes`, or
+    under `UPLOAD_PATH` over `max_upload_bytes`, is answered with 413.
     """
 
     def __init__(self, app: ASGIApp, *, max_body_bytes: int, max_upload_bytes: int) -> None:

@@ -81,8 +81,14 @@ async def test_what_is_not_json(client: httpx.AsyncClient) -> None:
 
 
 async def test_json_that_is_no_object(client: httpx.AsyncClient) -> None:
-    for body in [[], "text", 5, None, [{"expires_in": 5}]]:
+    for body in [[], "text", 5, [{"expires_in": 5}]]:
         assert refused(await client.post(TOKEN, json=body), 400, "invalid_request")["field"] == "body"
+    null = await client.post(TOKEN, content=b"null", headers=JSON)
+    assert refused(null, 400, "invalid_request")["field"] == "body"
+
+
+async def test_nothing_at_all_is_an_empty_object(client: httpx.AsyncClient) -> None:
+    assert (await client.post(TOKEN)).status_code == 200
 
 
 async def test_a_wrong_value_is_named(client: httpx.AsyncClient) -> None:
