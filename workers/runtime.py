@@ -1,6 +1,8 @@
 """One event loop and one set of connections per worker process, whatever Celery's pool is."""
 
 import asyncio
+import concurrent.futures
+import logging
 import threading
 from collections.abc import Coroutine
 from functools import cache
@@ -8,6 +10,8 @@ from typing import Any
 
 from app.base.settings import Settings, get_settings
 from app.process import open_context
+
+logger = logging.getLogger(__name__)
 
 LONGEST_JOB_SECONDS = 6 * 3600
 
@@ -28,8 +32,13 @@ class Runtime:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(LONGEST_JOB_SECONDS)
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run a coroutine on the loop for as long as the process lives."""
-        asyncio.run_coroutine_threadsafe(work, self._loop)
+        """Run a coroutine on the loop for as long as the process lives; its end is logged."""
+
+        def ended(future: "concurrent.futures.Future[None]") -> None:
+            if not future.cancelled() and (error := future.exception()) is not None:
+                logger.error("what runs beside the jobs has ended", exc_info=error)
+
+        asyncio.run_coroutine_threadsafe(work, self._loop).add_done_callback(ended)
 
 
 @cache

@@ -27,10 +27,13 @@ TOO_SLOW = "this client reads too slowly"
 class Connection:
     """One socket with its own bounded queue, so that a slow reader never holds up another."""
 
-    def __init__(self, socket: WebSocket, account_id: str, collection_id: str) -> None:
+    def __init__(
+        self, socket: WebSocket, account_id: str, collection_id: str, *, named_only: bool = False
+    ) -> None:
         self.id = new_id("ws")
         self.account_id = account_id
         self.collection_id = collection_id
+        self.named_only = named_only
         self._socket = socket
         self._queue: asyncio.Queue[str] = asyncio.Queue(QUEUE_FRAMES)
         self._closing: tuple[int, str] | None = None
@@ -117,7 +120,8 @@ class Hub:
         return [
             connection
             for connection in self._connections.values()
-            if connection.account_id == account_id
+            if not connection.named_only
+            and connection.account_id == account_id
             and connection.collection_id == route["collection_id"]
             and connection.id not in route["except_connection_ids"]
         ]

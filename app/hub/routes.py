@@ -25,7 +25,8 @@ async def websocket_url(
 ) -> dict[str, Any]:
     """The URL of a socket for this collection (contract A5). A client token may open one too."""
     collection = await get_collection(session, caller.account_id, collection_id)
-    ticket = sign_ticket(context.settings, SocketTicket(caller.account_id, collection.id))
+    granted = SocketTicket(caller.account_id, collection.id, named_only=caller.kind == "client_token")
+    ticket = sign_ticket(context.settings, granted)
     return success({"websocket_url": f"{context.settings.websocket_base_url}/ws/{ticket}"})
 
 
@@ -38,7 +39,7 @@ async def connect(socket: WebSocket, ticket: str, context: AppContext) -> None:
         await socket.close(POLICY_VIOLATION, error.message)
         return
     hub: Hub = socket.app.state.hub
-    connection = Connection(socket, granted.account_id, granted.collection_id)
+    connection = Connection(socket, granted.account_id, granted.collection_id, named_only=granted.named_only)
     hub.add(connection)
     try:
         with suppress(WebSocketDisconnect, TimeoutError):

@@ -14,8 +14,12 @@ FILE_TICKET_SECONDS = 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class SocketTicket:
+    """The right to open one socket. With `named_only` it gets no broadcasts, only what names it: the other
+    end users of the account are none of a desktop's business."""
+
     account_id: str
     collection_id: str
+    named_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ class Route:
     """Which sockets receive an event (contract §3).
 
     A named connection gets it alone. Without one, every open socket of the account's collection does,
-    except those that some running pipeline has named: they asked for their own pipelines only.
+    except those that some running pipeline has named, which asked for their own pipelines only, and those
+    that a client token opened.
     """
 
     collection_id: str

@@ -176,6 +176,15 @@ async def test_frames_follow_their_route(server: Server, context: Context, tenan
         assert await heard_until_marker(context, stranger, other) == [[]]
 
 
+async def test_a_desktops_socket_hears_only_what_names_it(
+    server: Server, context: Context, tenant: Tenant
+) -> None:
+    async with sockets(server, tenant.client_token, tenant.api_key) as (desktop, backend):
+        await send(context, tenant, {"n": 1})
+        await send(context, tenant, {"n": 2}, connection_id=desktop.id)
+        assert await heard_until_marker(context, tenant, desktop, backend) == [[2], [1]]
+
+
 async def test_what_a_client_says_is_ignored(server: Server, context: Context, tenant: Tenant) -> None:
     async with sockets(server, tenant.api_key) as (socket,):
         for said in ("not json", '{"action": "subscribe"}', b"\xff\x00", "", "[" * 1000):

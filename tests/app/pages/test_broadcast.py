@@ -4,6 +4,7 @@ import asyncio
 import re
 import time
 from itertools import pairwise
+from pathlib import Path
 
 import av
 import httpx
@@ -14,8 +15,10 @@ from app.base.ids import new_id
 from app.domain.sessions.models import CaptureSession
 from app.domain.streams.models import Segment, Stream
 from app.domain.streams.playback import play_session, play_stream
+from app.domain.streams.recording import add_segment
 from app.media.fmp4 import SegmentMuxer
 from app.media.frames import EncodedFrame
+from app.media.hls import index_segment
 from app.process import Context
 from app.storage.keys import segment_key
 from tests.fixtures.factories import Tenant, detach, make_active, make_tenant, stop_session
@@ -26,8 +29,10 @@ START_US = (int(time.time()) + 120) * 1_000_000
 CHANNELS = ("display:1", "mic", "system_audio")
 
 
-async def store(context: Context, tenant: Tenant, stream_id: str, frames: list[EncodedFrame]) -> list[str]:
-    """Store frames as the recorder does; returns the segments' ids."""
+async def store(
+    context: Context, tenant: Tenant, stream_id: str, frames: list[EncodedFrame], folder: Path
+) -> list[str]:
+    """Store frames as the recorder does, their segments made in `folder`; returns the segments' ids."""
     ids = []
     async with context.db.transaction() as session:
         stream = await session.get_one(Stream, stream_id)
@@ -38,26 +43,28 @@ async def store(context: Context, tenant: Tenant, stream_id: str, frames: list[E
             muxer.add(frame)
         segment = muxer.finish()
         ids.append(new_id("seg"))
+        path = folder / f"{ids[-1]}.{segment.container}"
+        path.write_bytes(segment.data)
+        index, digest = index_segment(path) if segment.container == "mp4" else (None, None)
         key = segment_key(tenant.account_id, stream_id, ids[-1], segment.container)
         await context.storage.put_bytes(key, segment.data)
+        row = Segment(
+            id=ids[-1],
+            stream_id=stream_id,
+            storage_key=key,
+            codec=segment.codec.value,
+            started_at_us=segment.started_at_us,
+            duration_us=segment.duration_us,
+            size_bytes=len(segment.data),
+            frame_count=segment.frame_count,
+            starts_with_keyframe=segment.starts_with_keyframe,
+            width=segment.width,
+            height=segment.height,
+            hls_index=index.to_json() if index else None,
+            header_digest=digest,
+        )
         async with context.db.transaction() as session:
-            session.add(
-                Segment(
-                    id=ids[-1],
-                    stream_id=stream_id,
-                    storage_key=key,
-                    codec=segment.codec.value,
-                    started_at_us=segment.started_at_us,
-                    duration_us=segment.duration_us,
-                    size_bytes=len(segment.data),
-                    frame_count=segment.frame_count,
-                    starts_with_keyframe=segment.starts_with_keyframe,
-                    width=segment.width,
-                    height=segment.height,
-                    hls_index=segment.index.to_json() if segment.index else None,
-                    header_digest=segment.header_digest,
-                )
-            )
+            await add_segment(session, row)
     return ids
 
 
@@ -87,12 +94,12 @@ def picture_times(url: str) -> list[float]:
 
 @pytest.mark.parametrize("make", [h264_frames, vp8_frames])
 async def test_a_stretch_plays_to_the_frame_and_leads_to_nothing_else(  # type: ignore[no-untyped-def]
-    make, context: Context, base_url: str, client: httpx.AsyncClient
+    make, context: Context, base_url: str, client: httpx.AsyncClient, tmp_path: Path
 ) -> None:
     tenant = await make_tenant(context)
     _, opened = await make_active(context, tenant, CHANNELS)
     frames = make(seconds=12.0, keyframe_seconds=4.0, started_at_us=START_US)
-    ids = await store(context, tenant, opened["display:1"], frames)
+    ids = await store(context, tenant, opened["display:1"], frames, tmp_path)
     slug = await slug_of(context, opened["display:1"], 4.5, 7.0)
     text = (await client.get(f"/media/{slug}/stream.m3u8")).text
     assert re.findall(r"^seg.+", text, re.MULTILINE) == [f"{ids[1]}.clip.mp4"]
@@ -106,7 +113,7 @@ async def test_a_stretch_plays_to_the_frame_and_leads_to_nothing_else(  # type: 
             assert (await client.get(f"/media/{slug}/{other}.{kind}")).status_code == 404
 
 
-async def test_vp8_plays_as_h264_without_a_seam(context: Context, base_url: str) -> None:
+async def test_vp8_plays_as_h264_without_a_seam(context: Context, base_url: str, tmp_path: Path) -> None:
     tenant = await make_tenant(context)
     session_id, opened = await make_active(context, tenant, CHANNELS)
     await store(
@@ -114,6 +121,7 @@ async def test_vp8_plays_as_h264_without_a_seam(context: Context, base_url: str)
         tenant,
         opened["display:1"],
         vp8_frames(seconds=12.0, keyframe_seconds=4.0, started_at_us=START_US),
+        tmp_path,
     )
     await stop_session(context, session_id)
     slug = await slug_of(context, opened["display:1"], -60.0, 60.0)
@@ -136,7 +144,9 @@ async def test_the_stretch_must_be_one(context: Context) -> None:
         await slug_of(context, opened["mic:default"], 5.0, 5.0)
 
 
-async def test_several_sounds_are_mixed(context: Context, base_url: str, client: httpx.AsyncClient) -> None:
+async def test_several_sounds_are_mixed(
+    context: Context, base_url: str, client: httpx.AsyncClient, tmp_path: Path
+) -> None:
     tenant = await make_tenant(context)
     session_id, opened = await make_active(context, tenant, CHANNELS)
     await store(
@@ -144,9 +154,11 @@ async def test_several_sounds_are_mixed(context: Context, base_url: str, client:
         tenant,
         opened["display:1"],
         h264_frames(seconds=12.0, keyframe_seconds=4.0, started_at_us=START_US),
+        tmp_path,
     )
     for name, hz in (("mic:default", 440.0), ("system_audio:default", 1000.0)):
-        await store(context, tenant, opened[name], opus_packets(beeps(12.0, hz=hz), started_at_us=START_US))
+        packets = opus_packets(beeps(12.0, hz=hz), started_at_us=START_US)
+        await store(context, tenant, opened[name], packets, tmp_path)
     slug = await live_slug(context, session_id)
     master = (await client.get(f"/media/{slug}/stream.m3u8")).text
     assert re.findall(r'NAME="(.+?)",DEFAULT=(\w+)', master) == [
