@@ -1,6 +1,7 @@
 """A recorded video track as H.264 packets on a timeline: copied where it is H.264, transcoded where VP8."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import av
@@ -10,6 +11,8 @@ from app.media.annexb import SPS, avcc_parameter_sets, length_prefixed_units, na
 from app.media.frames import Codec
 from app.media.recorded import OPEN_OPTIONS, RecordedPacket, RecordedTrack, TrackReader
 from app.media.writing import KEYFRAME_SECONDS, VIDEO_TIME_BASE, add_h264_stream
+
+_HEADER_BYTES = 4096  # of a segment: its boxes `ftyp` and `moov` take less than 1 kB
 
 
 class CopiedPicture:
@@ -136,21 +139,30 @@ def _described(track: RecordedTrack) -> tuple[av.VideoStream, bool]:
     """The description of the first readable segment, and whether a later one has another."""
     first: av.VideoStream | None = None
     for segment in track.segments:
+        if first is not None:
+            if _avcc(segment.path) not in (b"", first.codec_context.extradata):
+                return first, True
+            continue
         try:
-            container = av.open(str(segment.path), options=OPEN_OPTIONS)
-            stream = container.streams.video[0]
+            first = av.open(str(segment.path), options=OPEN_OPTIONS).streams.video[0]
         except (av.FFmpegError, IndexError):
             continue
-        if first is None:
-            first = stream
-            continue
-        differs = stream.codec_context.extradata != first.codec_context.extradata
-        container.close()
-        if differs:
-            return first, True
     if first is None:
         raise Unprocessable("No segment of the video can be read.")
     return first, False
+
+
+def _avcc(path: Path) -> bytes:
+    """The decoder configuration that a segment's header holds, read without opening the segment for demuxing:
+    an hour has 900. Empty where there is none, as in VP8, and where it is cut off."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEADER_BYTES)
+    except OSError:
+        return b""
+    at = head.find(b"avcC")
+    size = int.from_bytes(head[at - 4 : at], "big") - 8 if at >= 4 else 0
+    return head[at + 4 : at + 4 + size] if len(head) >= at + 4 + size else b""
 
 
 def _has_parameter_sets(sample: bytes) -> bool:
