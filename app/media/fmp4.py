@@ -187,8 +187,10 @@ class SegmentMuxer:
                 packet.duration = max(ends_at - timed.ticks, 1)
                 packet.is_keyframe = timed.frame.is_keyframe or not self._codec.is_video
                 output.mux_one(packet)
-        header_end, *ends = part_ends(file, self.container)
-        return file.getvalue()[header_end if self._fragment_count else 0 :], len(ends)
+        ends = part_ends(file, self.container)
+        if not ends:  # frames without a picture, which the muxer leaves out
+            return b"", 0
+        return file.getvalue()[ends[0] if self._fragment_count else 0 :], len(ends) - 1
 
     def _ticks(self, at_us: int) -> int:
         assert self._zero_us is not None
