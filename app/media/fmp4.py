@@ -108,6 +108,9 @@ class SegmentMuxer:
             raise InvalidRequest("A frame without data cannot be recorded.", field="data")
         if frame.codec is not self._codec:
             raise InvalidRequest(f"A {self._codec} segment takes no {frame.codec} frame.", field="codec")
+        if frame.codec is Codec.AAC and frame.data[0] == 0xFF:
+            # An access unit begins with a syntactic element, and 7 is the end of one; FFmpeg refuses it.
+            raise InvalidRequest("An AAC frame must be a bare access unit, without ADTS.", field="data")
         if self._first is None:
             self._describe(frame)
             self._first = frame
@@ -192,8 +195,10 @@ class SegmentMuxer:
                 packet.duration = max(ends_at - timed.ticks, 1)
                 packet.is_keyframe = timed.frame.is_keyframe or not self._codec.is_video
                 output.mux_one(packet)
-        header_end, *ends = part_ends(file, self.container)
-        return file.getvalue()[header_end if self._fragment_count else 0 :], len(ends)
+        ends = part_ends(file, self.container)
+        if not ends:  # frames without a picture, which the muxer leaves out
+            return b"", 0
+        return file.getvalue()[ends[0] if self._fragment_count else 0 :], len(ends) - 1
 
     def _ticks(self, at_us: int) -> int:
         assert self._zero_us is not None

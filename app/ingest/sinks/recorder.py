@@ -147,8 +147,9 @@ class Recorder:
             return
         segment = self._muxer.finish()
         self._append(segment.data)
-        assert self._file is not None
-        assert self._manifest is not None
+        self._muxer = None
+        if self._file is None or self._manifest is None:
+            return  # not one frame held a picture
         recorded = Recorded(
             size_bytes=self._file.size_bytes,
             duration_us=segment.duration_us,
@@ -160,7 +161,7 @@ class Recorder:
         self._file.close()
         manifest = self._manifest.model_copy(update={"recorded": recorded})
         self._finished.append(self._uploads.spool.finish(manifest))
-        self._muxer = self._file = self._manifest = None
+        self._file = self._manifest = None
         self._provisional_frames = 0
 
     def _abandon(self) -> None:

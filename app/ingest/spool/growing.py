@@ -9,25 +9,28 @@ from pathlib import Path
 class GrowingFile:
     """A new file at `path`, held by a lock that the kernel drops with this process.
 
-    `reserve_bytes` of the disk stay free: the database may live on it too. Every method may raise `OSError`;
-    what was appended before is then still whole.
+    `reserve_bytes` of the disk stay free: the database may live on it too. A part that was appended survives
+    a kill, and where `sync` is on a power cut. Every method may raise `OSError`; what was appended before is
+    then still whole.
     """
 
-    def __init__(self, path: Path, *, reserve_bytes: int) -> None:
+    def __init__(self, path: Path, *, reserve_bytes: int, sync: bool = True) -> None:
         self.size_bytes = 0
+        self._sync = sync
         self._reserve_bytes = reserve_bytes
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def append(self, part: bytes, *, provisional: bool = False) -> None:
-        """Write `part` durably at the end; a provisional one is written over by the next."""
+        """Write `part` at the end; a provisional one is written over by the next."""
         if not part:
             return
         try:
             self._check_room(len(part))
             _write_all(self._file, part, self.size_bytes)
             os.ftruncate(self._file, self.size_bytes + len(part))
-            os.fdatasync(self._file)
+            if self._sync:
+                os.fdatasync(self._file)
         except OSError:
             os.ftruncate(self._file, self.size_bytes)
             raise

@@ -35,9 +35,10 @@ THREADS = 4
 class Spool:
     """What lies in `root`; processes may share it. Methods block, `in_thread` runs them beside the loop."""
 
-    def __init__(self, root: Path, *, reserve_bytes: int) -> None:
+    def __init__(self, root: Path, *, reserve_bytes: int, sync: bool) -> None:
         self._root = root
         self._reserve_bytes = reserve_bytes
+        self._sync = sync
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="spool")
         # A stream's folder is not taken away between being made and being written to.
         self._folders = threading.Lock()
@@ -65,7 +66,7 @@ class Spool:
         """Start a segment. Raises `OSError`."""
         with self._folders:
             self._folder(manifest.stream_id).mkdir(mode=0o700, parents=True, exist_ok=True)
-            file = GrowingFile(self.path(manifest), reserve_bytes=self._reserve_bytes)
+            file = GrowingFile(self.path(manifest), reserve_bytes=self._reserve_bytes, sync=self._sync)
         try:
             self._keep(manifest)
         except OSError:

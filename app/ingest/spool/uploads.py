@@ -118,7 +118,10 @@ class Uploads:
         self.failed_attempts += 1
         pause = min(LONGEST_PAUSE_SECONDS, SHORTEST_PAUSE_SECONDS * 2 ** min(self._failures_in_a_row, 10))
         self._failures_in_a_row += 1
-        logger.warning(
+        # A store that is away for long must not fill the log.
+        loud = self._failures_in_a_row in (1, 10) or self._failures_in_a_row % 100 == 0
+        logger.log(
+            logging.WARNING if loud else logging.DEBUG,
             "segment %s of %s is not stored yet (%s): %d wait in the spool",
             manifest.segment_id,
             manifest.stream_id,
@@ -183,7 +186,11 @@ class Uploads:
 async def open_uploads(context: Context) -> AsyncIterator[Uploads]:
     """Take up what the spool holds, and deliver for the length of the block."""
     settings = context.settings
-    spool = Spool(settings.data_dir / "spool", reserve_bytes=settings.disk_reserve_bytes)
+    spool = Spool(
+        settings.data_dir / "spool",
+        reserve_bytes=settings.disk_reserve_bytes,
+        sync=settings.disk_sync,
+    )
     try:
         uploads = Uploads(context, spool, await spool.in_thread(spool.name))
         taking_up = asyncio.create_task(uploads.take_up())

@@ -1,10 +1,13 @@
 import io
+from contextlib import suppress
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import av
 import pytest
 
+from app.base.errors import InvalidRequest
 from app.media.fmp4 import Segment, SegmentMuxer
 from app.media.frames import Codec, EncodedFrame
 from app.media.parts import Container, part_ends
@@ -114,6 +117,23 @@ def test_the_newest_frame_can_be_written_before_its_length_is_known(codec: Codec
     assert len(packets(first + muxer.provisional())) == 5
     muxer.add(frames[5])
     assert len(packets(first + muxer.flush() + muxer.finish().data)) == 6
+
+
+@pytest.mark.parametrize("junk", [b"j", b"\x00\x00\x01", b"\x00" * 50, b"\xff" * 9], ids=repr)
+@pytest.mark.parametrize("codec", list(Codec))
+def test_frames_of_junk_spoil_no_part(codec: Codec, junk: bytes) -> None:
+    frames = FRAMES[codec]
+    muxer, data = SegmentMuxer(codec), b""
+    for number, frame in enumerate(frames[:6]):
+        with suppress(InvalidRequest):  # what is refused is left out, as the recorder does
+            muxer.add(replace(frame, data=junk) if number in (1, 3, 4) else frame)
+        data += muxer.flush()
+    times = [at for at, _ in packets(data + muxer.finish().data)]
+    for number in (0, 2, 5):
+        assert any(
+            at == pytest.approx((frames[number].captured_at_us - frames[0].captured_at_us) / 1e6, abs=0.0011)
+            for at in times
+        )
 
 
 def in_one(frames: list[EncodedFrame]) -> bytes:
