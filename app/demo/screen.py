@@ -12,7 +12,7 @@ FRAME_RATE = 10
 _NOTES = (
     "It was the best of times, it was the worst of times",
     "Recital of every scene: who said what, and when",
-    "TODO: ask the capture what was on the screen",
+    "Ask the capture what was on the screen",
     "Budget review moved to Thursday, 14:00",
 )
 _CODE = (

@@ -180,7 +180,10 @@ async def test_the_bell_wakes_a_listener_whose_line_was_cut(context: Context) ->
             await wake.wait()
             wake.clear()
             async with context.db.transaction() as session:
-                cut = "select pg_terminate_backend(pid) from pg_stat_activity where query ilike 'listen%'"
+                cut = (
+                    "select pg_terminate_backend(pid) from pg_stat_activity"
+                    " where query ilike 'listen%' and datname = current_database()"
+                )
                 connection = await session.connection()
                 assert len((await connection.exec_driver_sql(cut)).all()) == 1
             await wake.wait()  # it listens again

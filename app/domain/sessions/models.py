@@ -12,6 +12,9 @@ from app.domain.sessions.states import Status
 _STATUSES = ", ".join(f"'{status}'" for status in Status)
 
 
+CLOCK_MARGIN_SECONDS = 60  # a publisher's clock is believed when it is a few seconds behind ours
+
+
 class CaptureSession(Created, Base):
     __tablename__ = "capture_sessions"
     __table_args__ = (CheckConstraint(f"status in ({_STATUSES})", name="status"),)
@@ -42,8 +45,11 @@ class CaptureSession(Created, Base):
 
     @property
     def zero_us(self) -> int:
-        """The instant that the media time of all its recorded segments counts from, Unix microseconds."""
-        return round(self.created_at.timestamp() * 1e6)
+        """The instant that the media time of all its recorded segments counts from, Unix microseconds.
+
+        It lies before anything can be captured: no player takes times below zero.
+        """
+        return round((self.created_at.timestamp() - CLOCK_MARGIN_SECONDS) * 1e6)
 
 
 class Channel(Base):

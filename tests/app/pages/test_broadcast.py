@@ -25,7 +25,7 @@ from tests.fixtures.factories import Tenant, detach, make_active, make_tenant, s
 from tests.fixtures.media import beeps, cut, h264_frames, opus_packets, vp8_frames
 
 # A whole second, and after the sessions of these tests are created.
-START_US = (int(time.time()) + 120) * 1_000_000
+START_US = (int(time.time()) + 3600) * 1_000_000  # after the tests' sessions, whenever they run
 CHANNELS = ("display:1", "mic", "system_audio")
 
 

@@ -6,11 +6,10 @@ from typing import Any
 from app.domain.assets.service import StoredFile, add_asset, get_asset, new_asset_id
 from app.domain.operations.models import Operation
 from app.domain.operations.service import OperationKind, get_operation, request_operation
-from app.media.export import export_recording
 from app.process import Context
 from app.storage.keys import asset_key
 from tests.fixtures.factories import Tenant, make_tenant
-from tests.fixtures.media import h264_frames, record
+from tests.fixtures.media import export_recording, h264_frames, record
 from workers.tasks.run_operation import run_operation
 
 
