@@ -1,7 +1,7 @@
 """Bench child: one of two servers that record whatever is published to them.
 
-`ours` receives by `app.ingest.whip` and muxes segments of 4 s by `app.media.fmp4`, batched and in threads as
-the product does it; files stand for its storage and database.
+`ours` receives by `app.ingest.whip` and records by the product's `Recorder`, each part synced to the disk;
+finished segments stay in the spool.
 `mediarecorder` is aiortc as its documentation shows it: decode, then encode with libx264 and AAC. Each of its
 tracks has a recorder of its own, because one for both drops the picture where sound comes first.
 """
@@ -12,21 +12,22 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from types import SimpleNamespace
+from typing import Any, Literal, Protocol, cast
 
 import av
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.contrib.media import MediaRecorder
 
-from app.ingest.batches import FrameBatches
-from app.ingest.sinks.recorder import COLLECT_SECONDS, QUEUE_FRAMES
+from app.base.settings import Settings
+from app.ingest.sinks.recorder import Recorder
+from app.ingest.spool.manifest import Manifest
+from app.ingest.spool.spool import Spool
+from app.ingest.spool.uploads import Uploads
 from app.ingest.whip.media_port import MediaPort, open_media_port
 from app.ingest.whip.peer import WhipPeer, answer_offer
-from app.media.fmp4 import SegmentMuxer
-from app.media.frames import EncodedFrame
+from app.process import Context
 from bench.child import Command, serve
-
-SEGMENT_US = 4_000_000
 
 
 class Server(Protocol):
@@ -35,11 +36,13 @@ class Server(Protocol):
 
 
 class OurServer:
-    """`app.ingest.whip` into `app.media.fmp4`."""
+    """`app.ingest.whip` into `app.ingest.sinks.recorder`."""
 
     def __init__(self, folder: Path, port: MediaPort) -> None:
         self._folder = folder
         self._port = port
+        self._uploads = _NoUploads(Spool(folder, reserve_bytes=0, sync=True))
+        self._zero_us = time.time_ns() // 1000 - 60_000_000
         self._peers: list[WhipPeer] = []
         self._recordings: list[asyncio.Task[None]] = []
 
@@ -56,39 +59,33 @@ class OurServer:
             "frames": sum(peer.stats.frames for peer in self._peers),
             "pictures": sum(peer.stats.frames for peer in self._peers if peer.codec.is_video),
             "lost_packets": sum(peer.stats.lost for peer in self._peers),
-            "bytes": sum(path.stat().st_size for path in self._folder.iterdir()),
+            "bytes": sum(path.stat().st_size for path in self._folder.rglob("*.mp4")),
         }
 
     async def _record(self, peer: WhipPeer, number: int) -> None:
-        """Frames to batches to segments in a thread to files: the steps of `Pipeline` and `Recorder`."""
-        batches = FrameBatches(f"track {number}", limit=QUEUE_FRAMES)
-        writing = asyncio.create_task(self._write(peer, number, batches))
+        """What `Pipeline` does with a stored stream."""
+        recorder = Recorder(
+            cast(Context, SimpleNamespace(settings=Settings())),
+            cast(Uploads, self._uploads),
+            account_id="acc-bench",
+            stream_id=f"rts-{number}",
+            codec=peer.codec,
+            zero_us=self._zero_us,
+            request_keyframe=peer.request_keyframe,
+        )
         async for frame in peer.frames():
-            batches.offer(frame)
-        batches.close()
-        await writing
+            recorder.offer(frame)
+        await recorder.close()
 
-    async def _write(self, peer: WhipPeer, number: int, batches: FrameBatches) -> None:
-        muxer = SegmentMuxer(peer.codec)
-        segments = 0
 
-        def mux(batch: list[EncodedFrame]) -> None:
-            nonlocal muxer, segments
-            for frame in batch:
-                started_at_us = muxer.started_at_us or frame.captured_at_us
-                if frame.is_keyframe and frame.captured_at_us - started_at_us >= SEGMENT_US:
-                    self._store(muxer, number, segments)
-                    segments += 1
-                    muxer = SegmentMuxer(peer.codec, previous=muxer)
-                muxer.add(frame)
+class _NoUploads:
+    """Leaves finished segments in the spool: files stand for storage and database."""
 
-        while (batch := await batches.next(collect_seconds=COLLECT_SECONDS, idle_seconds=5.0)) is not None:
-            await asyncio.to_thread(mux, batch)
-        if muxer.frame_count:
-            self._store(muxer, number, segments)
+    def __init__(self, spool: Spool) -> None:
+        self.spool = spool
 
-    def _store(self, muxer: SegmentMuxer, number: int, segment: int) -> None:
-        (self._folder / f"{number}-{segment}.mp4").write_bytes(muxer.finish().data)
+    def submit(self, manifest: Manifest) -> None:
+        pass
 
 
 class MediaRecorderServer:
