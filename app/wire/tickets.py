@@ -1,10 +1,11 @@
 """Short-lived signed tickets, for what cannot send a header."""
 
 from dataclasses import astuple, dataclass
+from typing import Any
 
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 
-from app.base.errors import Forbidden, Unauthenticated, Unavailable
+from app.base.errors import CaptureError, Forbidden, Unauthenticated, Unavailable
 from app.base.settings import Settings
 
 SOCKET_TICKET_SECONDS = 300
@@ -42,44 +43,46 @@ class FileTicket:
 
 def sign_ticket(settings: Settings, ticket: SocketTicket) -> str:
     """Return the ticket as URL-safe text."""
-    return _serializer(settings, "socket-ticket").dumps(astuple(ticket))
+    return _signed(settings, "socket-ticket", ticket)
 
 
 def read_ticket(settings: Settings, text: str) -> SocketTicket:
     """Raises `Unauthenticated` for a ticket that is forged or older than `SOCKET_TICKET_SECONDS`."""
-    try:
-        fields = _serializer(settings, "socket-ticket").loads(text, max_age=SOCKET_TICKET_SECONDS)
-    except BadSignature as error:
-        raise Unauthenticated("this socket ticket is invalid or has expired") from error
-    return SocketTicket(*fields)
+    refusal = Unauthenticated("this socket ticket is invalid or has expired")
+    return SocketTicket(*_fields(settings, "socket-ticket", text, SOCKET_TICKET_SECONDS, refusal))
 
 
 def sign_upload(settings: Settings, ticket: UploadTicket) -> str:
     """Return the ticket as URL-safe text."""
-    return _serializer(settings, "upload-ticket").dumps(astuple(ticket))
+    return _signed(settings, "upload-ticket", ticket)
 
 
 def read_upload(settings: Settings, text: str) -> UploadTicket:
     """Raises `Forbidden` for a ticket that is forged or older than `UPLOAD_TICKET_SECONDS` (check 59)."""
-    try:
-        fields = _serializer(settings, "upload-ticket").loads(text, max_age=UPLOAD_TICKET_SECONDS)
-    except BadSignature as error:
-        raise Forbidden("this upload URL is invalid or has expired") from error
-    return UploadTicket(*fields)
+    refusal = Forbidden("this upload URL is invalid or has expired")
+    return UploadTicket(*_fields(settings, "upload-ticket", text, UPLOAD_TICKET_SECONDS, refusal))
 
 
 def sign_file(settings: Settings, ticket: FileTicket) -> str:
     """Return the ticket as URL-safe text."""
-    return _serializer(settings, "file-ticket").dumps(astuple(ticket))
+    return _signed(settings, "file-ticket", ticket)
 
 
 def read_file(settings: Settings, text: str) -> FileTicket:
     """Raises `Forbidden` for a ticket that is forged or older than `FILE_TICKET_SECONDS`."""
+    refusal = Forbidden("this URL is invalid or has expired")
+    return FileTicket(*_fields(settings, "file-ticket", text, FILE_TICKET_SECONDS, refusal))
+
+
+def _signed(settings: Settings, salt: str, ticket: SocketTicket | UploadTicket | FileTicket) -> str:
+    return _serializer(settings, salt).dumps(astuple(ticket))
+
+
+def _fields(settings: Settings, salt: str, text: str, max_age_seconds: int, refusal: CaptureError) -> Any:
     try:
-        fields = _serializer(settings, "file-ticket").loads(text, max_age=FILE_TICKET_SECONDS)
+        return _serializer(settings, salt).loads(text, max_age=max_age_seconds)
     except BadSignature as error:
-        raise Forbidden("this URL is invalid or has expired") from error
-    return FileTicket(*fields)
+        raise refusal from error
 
 
 def _serializer(settings: Settings, salt: str) -> URLSafeTimedSerializer:

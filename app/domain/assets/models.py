@@ -39,8 +39,7 @@ class Asset(Created, Base):
 class Playback(Created, Base):
     """Something playable under an unguessable slug; `digest` makes the same request give the same slug.
 
-    `parts` is `[{"asset_id", "start", "end"}, …]` in seconds, played one after the other, or an image's
-    `[{"asset_id"}]`; or what was
+    `parts` is `[{"asset_id", "start", "end"}, …]` in seconds, played one after the other; or what was
     recorded of one stream, `[{"stream_id", "start_us", "end_us"}]` in Unix microseconds, `end_us` null for
     all that comes; or of all streams of a session, `[{"capture_session_id"}]`.
     """
