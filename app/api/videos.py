@@ -136,8 +136,10 @@ async def stream(video_id: str, wanted: StreamRequest, caller: ServerCaller, ses
 @router.post("/compile")
 async def compile_shots(wanted: list[CompiledShots], caller: ServerCaller, session: Session) -> Json:
     """Join cuts of several videos; the body is a top-level array (contract §1.6)."""
+    if sum(len(one.shots) for one in wanted) > MAX_PARTS or len(wanted) > MAX_PARTS:
+        raise InvalidRequest(f"at most {MAX_PARTS} shots can be joined", field="shots")
     parts = []
-    for one in wanted[:MAX_PARTS]:
+    for one in wanted:
         asset = await get_asset(session, caller.account_id, one.video_id, kind="video")
         parts += [(asset, start, end) for start, end in one.shots]
     playback = await add_playback(session, caller.account_id, parts, title="Compilation")

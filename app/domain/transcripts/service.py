@@ -40,7 +40,7 @@ async def start_transcription(
         raise InvalidRequest(f"{stream.name} has no sound to transcribe")
     if stream.status != "connected":
         raise Conflict(f"{stream.name} has stopped: there is nothing left to transcribe")
-    values = {"status": "running", "engine": engine, "ws_connection_id": ws_connection_id}
+    values = {"status": "running", "engine": engine, "ws_connection_id": ws_connection_id or None}
     await session.execute(
         insert(Transcription)
         .values(stream_id=stream.id, **values)

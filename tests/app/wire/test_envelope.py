@@ -104,6 +104,7 @@ async def test_a_wrong_value_is_named(client: httpx.AsyncClient) -> None:
         ("/capture/session/start", {"session_id": None}, "session_id"),
         ("/compile", [{"video_id": "m-1", "shots": [["a", 1]]}], "0.shots.0.0"),
         ("/compile", {}, "body"),
+        ("/compile", [{"video_id": "m-1", "shots": [[0, 1]] * 300}] * 2, "shots"),
         ("/editor", {"timeline": 5}, "timeline"),
     ]:
         said = refused(await client.post(path, json=body), 400, "invalid_request")
