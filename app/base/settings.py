@@ -1,6 +1,7 @@
 """Every setting of the product: the only module that reads the environment."""
 
 from functools import cache
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -31,6 +32,10 @@ class Settings(BaseSettings):
     doors: Annotated[tuple[Door, ...], NoDecode] = ALL_DOORS
     max_body_bytes: int = 10 * 1024 * 1024
     max_upload_bytes: int = 4 * 1024 * 1024 * 1024
+
+    # Networks beside the public ones that callers' URLs may lead to: webhooks, uploads, pulled streams.
+    # `capture up` allows this machine where nothing else is said.
+    allowed_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
 
     # Where things live. A database or Redis URL that is given means: nothing of that kind is embedded.
     data_dir: Path = Path("data")
@@ -92,7 +97,7 @@ class Settings(BaseSettings):
 
     log_level: str = "INFO"
 
-    @field_validator("doors", "ice_addresses", mode="before")
+    @field_validator("doors", "ice_addresses", "allowed_networks", mode="before")
     @classmethod
     def _split_commas(cls, value: object) -> object:
         if isinstance(value, str):

@@ -18,6 +18,7 @@ from app.embedded.valkey import valkey_server
 WEB_CLOSE_SECONDS = 5
 ENGINE_LOAD_SECONDS = 120
 PROBE_SECONDS = 2
+LOOPBACK = "127.0.0.0/8,::1/128"  # whoever runs all on one machine receives webhooks on it, too
 
 
 def web_argv(settings: Settings) -> tuple[str, ...]:
@@ -74,6 +75,8 @@ def run_stack(settings: Settings, say: Callable[[str], None], use: Callable[[Sta
             "CAPTURE_PORT": str(settings.port),
             "CAPTURE_SECRET_KEY": _kept(settings, "secret_key", lambda: new_secret("key")),
         }
+        if "allowed_networks" not in settings.model_fields_set:
+            environment["CAPTURE_ALLOWED_NETWORKS"] = LOOPBACK
 
         def serve(server: Server) -> str:
             say(f"starting {server.program.name}")
