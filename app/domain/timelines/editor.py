@@ -8,10 +8,17 @@ from app.domain.timelines.mistakes import mistake, read_part
 from app.media.editor.colours import Colour, CssColour
 from app.media.editor.cues import read_subtitles
 from app.media.editor.parts import MAX_SIDE_PIXELS, Number, Part, Seconds
-from app.media.editor.timeline import CaptionAsset, Clip, PlacedClip, Timeline
+from app.media.editor.timeline import CaptionAsset, Clip, PlacedClip, Timeline, Transition
 
 MAX_CLIPS = 500
 MIN_SIDE_PIXELS = 16
+_PLACED = ("fit", "scale", "position", "offset", "filter")
+# A text is shown in its own size; captions have a position of their own, and lie over all of the canvas.
+_UNSEEN: dict[str, tuple[str, ...]] = {
+    "audio": (*_PLACED, "effect", "opacity"),
+    "caption": _PLACED,
+    "text": ("fit",),
+}
 
 
 class Size(NamedTuple):
@@ -78,6 +85,7 @@ def _placed(item: TrackItem, where: str) -> PlacedClip:
             read_subtitles(clip.asset.src)
         except ValueError as error:
             raise mistake(f"{where}.clip.asset.src", str(error)) from error
+    _check_looks(clip, f"{where}.clip")
     moves = clip.transition
     return PlacedClip(
         where,
@@ -86,4 +94,19 @@ def _placed(item: TrackItem, where: str) -> PlacedClip:
         clip,
         fade_in_seconds=moves.duration if moves.enter else 0.0,
         fade_out_seconds=moves.duration if moves.leave else 0.0,
+        enter=moves.enter or "fade",
+        leave=moves.leave or "fade",
     )
+
+
+def _check_looks(clip: Clip, where: str) -> None:
+    """Refuse looks that would not show: their sender must not wonder where they are."""
+    kind = clip.asset.type
+    for name in _UNSEEN.get(kind, ()):
+        if getattr(clip, name) not in (Clip.model_fields[name].default, "none"):
+            raise mistake(f"{where}.{name}", f"does not apply to a clip of {kind}")
+    if kind == "audio":
+        for name in ("enter", "leave"):
+            if getattr(clip.transition, name) not in (None, "fade"):
+                alias = Transition.model_fields[name].alias
+                raise mistake(f"{where}.transition.{alias}", "a clip of audio can fade only")

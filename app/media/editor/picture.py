@@ -1,10 +1,13 @@
 """Pictures in 4:2:0 planes, laid over each other."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import av
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from app.media.editor.colours import Colour
 
@@ -25,6 +28,14 @@ class Picture:
     top: int
     weights: tuple[Weights, Weights] | None = None
 
+    @property
+    def width(self) -> int:
+        return int(self.planes[0].shape[1])
+
+    @property
+    def height(self) -> int:
+        return int(self.planes[0].shape[0])
+
 
 def picture_from(frame: av.VideoFrame, left: int, top: int) -> Picture:
     """A picture of a `yuv420p` or `yuva420p` frame of even sides."""
@@ -37,6 +48,51 @@ def picture_from(frame: av.VideoFrame, left: int, top: int) -> Picture:
         pooled = alpha.reshape(height // 2, 2, width // 2, 2).sum(axis=(1, 3), dtype=np.uint16) >> 2
         weights = alpha, pooled.astype(np.uint16)
     return Picture((luma, first, second), left, top, weights)
+
+
+def cut(picture: Picture, edges: Sequence[float]) -> Picture | None:
+    """What of the picture lies between left, top, right and bottom, in pixels of the canvas, or None."""
+    left, top = max(_even(edges[0]), picture.left), max(_even(edges[1]), picture.top)
+    right = min(_even(edges[2]), picture.left + picture.width)
+    bottom = min(_even(edges[3]), picture.top + picture.height)
+    if right <= left or bottom <= top:
+        return None
+
+    def part(plane: NDArray[Any], step: int) -> NDArray[Any]:
+        rows = slice((top - picture.top) // step, (bottom - picture.top) // step)
+        return plane[rows, (left - picture.left) // step : (right - picture.left) // step]
+
+    luma, first, second = picture.planes
+    weights = (part(picture.weights[0], 1), part(picture.weights[1], 2)) if picture.weights else None
+    return Picture((part(luma, 1), part(first, 2), part(second, 2)), left, top, weights)
+
+
+def stretched(
+    picture: Picture, factor: float, corner: tuple[float, float], canvas: tuple[int, int]
+) -> Picture | None:
+    """The picture `factor` times as large with its corner there, cut at the canvas; None if that is nothing.
+
+    Between pixels it is interpolated, so that what moves slowly does not tremble.
+    """
+    left, top = max(_even(corner[0]), 0), max(_even(corner[1]), 0)
+    right = min(_even(corner[0] + picture.width * factor), canvas[0])
+    bottom = min(_even(corner[1] + picture.height * factor), canvas[1])
+    if right <= left or bottom <= top:
+        return None
+
+    def made(plane: NDArray[Any], step: int) -> NDArray[Any]:
+        height, width = plane.shape
+        across = [min(max((edge - corner[0]) / factor / step, 0.0), width) for edge in (left, right)]
+        down = [min(max((edge - corner[1]) / factor / step, 0.0), height) for edge in (top, bottom)]
+        image = Image.fromarray(plane if plane.dtype == np.uint8 else plane.astype(np.float32))
+        size = (right - left) // step, (bottom - top) // step
+        box = (across[0], down[0], across[1], down[1])
+        shown = np.asarray(image.resize(size, Image.Resampling.BILINEAR, box=box))
+        return shown if plane.dtype == np.uint8 else np.rint(shown).astype(plane.dtype)
+
+    luma, first, second = picture.planes
+    weights = (made(picture.weights[0], 1), made(picture.weights[1], 2)) if picture.weights else None
+    return Picture((made(luma, 1), made(first, 2), made(second, 2)), left, top, weights)
 
 
 def plain_canvas(width: int, height: int, colour: Colour) -> Planes:
@@ -69,6 +125,10 @@ def _lay(under: Plane, over: Plane, weights: Weights | None, opacity: float) -> 
     weight = np.uint16(share) if weights is None else weights if share >= 256 else weights * share >> 8
     blended = under * (np.uint16(256) - weight) + over * weight
     under[:] = (blended >> 8).astype(np.uint8)
+
+
+def _even(edge: float) -> int:
+    return round(edge / 2) * 2
 
 
 def _plane(plane: av.video.plane.VideoPlane) -> Plane:

@@ -12,7 +12,9 @@ from PIL import Image
 from app.base.errors import Unprocessable
 from app.media.editor.captions import fits_canvas
 from app.media.editor.cues import file_cues, read_subtitles, spoken_cues
+from app.media.editor.geometry import Box
 from app.media.editor.layers import CaptionLayer, Layer, PictureLayer
+from app.media.editor.motion import moved, opacity_at
 from app.media.editor.picture import Picture, painted, plain_canvas
 from app.media.editor.probe import probe
 from app.media.editor.sounds import clip_sound
@@ -138,13 +140,14 @@ def _layer(placed: PlacedClip, timeline: Timeline, files: Mapping[str, Path]) ->
 
 def _composed(layers: list[Layer], timeline: Timeline, seconds: float) -> Iterator[av.VideoFrame]:
     """Yield a frame at each instant of the frame rate where the picture changes."""
-    background = plain_canvas(timeline.width, timeline.height, timeline.background)
+    canvas = timeline.width, timeline.height
+    background = plain_canvas(*canvas, timeline.background)
     shown: _Shown | None = None
     shown_at = key_at = 0.0
     count = max(round(seconds * FRAMES_PER_SECOND), 1)
     for number in range(count):
         at = number / FRAMES_PER_SECOND
-        now, layers = _seen(layers, at)
+        now, layers = _seen(layers, at, canvas)
         if _same(shown, now) and at - shown_at < _LONGEST_STILL_SECONDS and number < count - 1:
             continue
         frame = painted(background, now)
@@ -155,7 +158,7 @@ def _composed(layers: list[Layer], timeline: Timeline, seconds: float) -> Iterat
         yield frame
 
 
-def _seen(layers: list[Layer], at: float) -> tuple[_Shown, list[Layer]]:
+def _seen(layers: list[Layer], at: float, canvas: tuple[int, int]) -> tuple[_Shown, list[Layer]]:
     """What is seen at this instant, with its opacity, and the layers that have not ended."""
     seen: _Shown = []
     left = []
@@ -166,8 +169,11 @@ def _seen(layers: list[Layer], at: float) -> tuple[_Shown, list[Layer]]:
             continue
         left.append(layer)
         if at >= placed.start_seconds:
-            opacity = placed.clip.opacity * placed.level_at(at)
-            seen += [(picture, opacity) for picture in layer.pictures_at(at)]
+            # Captions move as one, whatever of them is shown.
+            extent = Box(0, 0, *canvas) if isinstance(placed.clip.asset, CaptionAsset) else None
+            pictures = moved(layer.pictures_at(at), placed, at, canvas, extent)
+            opacity = opacity_at(placed, at)
+            seen += [(picture, opacity) for picture in pictures]
     return seen, left
 
 

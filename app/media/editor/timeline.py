@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from app.media.editor.colours import Colour
 from app.media.editor.expressions import Expression
@@ -17,6 +17,55 @@ MAX_VOLUME = 10.0
 
 Fit = Literal["crop", "cover", "contain", "none"]
 Filter = Literal["blur", "boost", "contrast", "darken", "greyscale", "lighten", "muted", "negative"]
+# The SDKs leave both as text, and their guide names `fade` alone; these are the field's usual names.
+Move = Literal[
+    "fade",
+    "reveal",
+    "wipeLeft",
+    "wipeRight",
+    "wipeUp",
+    "wipeDown",
+    "slideLeft",
+    "slideRight",
+    "slideUp",
+    "slideDown",
+    "carouselLeft",
+    "carouselRight",
+    "carouselUp",
+    "carouselDown",
+    "zoom",
+]
+Effect = Literal[
+    "zoomIn",
+    "zoomInSlow",
+    "zoomInFast",
+    "zoomOut",
+    "zoomOutSlow",
+    "zoomOutFast",
+    "slideLeft",
+    "slideLeftSlow",
+    "slideLeftFast",
+    "slideRight",
+    "slideRightSlow",
+    "slideRightFast",
+    "slideUp",
+    "slideUpSlow",
+    "slideUpFast",
+    "slideDown",
+    "slideDownSlow",
+    "slideDownFast",
+]
+_NAMES = {name.lower(): name for name in (*get_args(Move), *get_args(Effect))}
+
+
+def _named(value: object) -> object:
+    """The name as it is spelt here; in snake case it is the same one, and `none` is none."""
+    if not isinstance(value, str):
+        return value
+    plain = value.replace("_", "").replace("-", "").lower()
+    return None if plain in ("", "none") else _NAMES.get(plain, value)
+
+
 _Side = Annotated[int, Field(ge=1, le=4096)]
 _Cut = Annotated[Number, Field(ge=0, le=16_384)]
 AssetId = Annotated[str, Field(max_length=100, pattern=r"^[A-Za-z0-9_-]+$")]
@@ -91,18 +140,18 @@ class Offset(Part):
 class Transition(Part):
     """How a clip comes and goes, and for how many seconds each."""
 
-    enter: Literal["fade"] | None = Field(None, alias="in")
-    leave: Literal["fade"] | None = Field(None, alias="out")
+    enter: Annotated[Move | None, BeforeValidator(_named)] = Field(None, alias="in")
+    leave: Annotated[Move | None, BeforeValidator(_named)] = Field(None, alias="out")
     duration: Annotated[Number, Field(ge=0, le=60)] = 0.5
 
 
 class Clip(Part):
-    """An asset with its looks. `effect` has no value that the SDKs or their guide name."""
+    """An asset with its looks."""
 
     asset: Asset
     duration: Annotated[Number, Field(ge=0.001, le=MAX_SECONDS)]
     transition: Transition = Transition()
-    effect: Literal["none", ""] = ""
+    effect: Annotated[Effect | None, BeforeValidator(_named)] = None
     filter: Filter | None = None
     scale: Annotated[Number, Field(ge=0, le=10)] = 1.0
     opacity: Share = 1.0
@@ -135,7 +184,8 @@ class Corner:
 @dataclass(frozen=True, slots=True)
 class PlacedClip:
     """A clip at its time. `where` names it in errors; `muted` are stretches of the timeline, in seconds,
-    in which it is not heard; `size` is what it is stretched to, in pixels, instead of its fit."""
+    in which it is not heard; `size` is what it is stretched to, in pixels, instead of its fit. Its sound
+    fades in and out however its picture comes (`enter`) and goes (`leave`)."""
 
     where: str
     start_seconds: float
@@ -143,6 +193,8 @@ class PlacedClip:
     clip: Clip
     fade_in_seconds: float = 0.0
     fade_out_seconds: float = 0.0
+    enter: Move = "fade"
+    leave: Move = "fade"
     muted: tuple[tuple[float, float], ...] = ()
     corner: Corner | None = None
     size: tuple[int, int] | None = None
@@ -156,14 +208,17 @@ class PlacedClip:
         asset = self.clip.asset
         return asset.start if isinstance(asset, VideoAsset | AudioAsset) else 0.0
 
-    def level_at(self, seconds: float) -> float:
-        """How far it has come at this instant of the timeline, from 0 to 1, as it fades in and out."""
-        level = 1.0
-        if self.fade_in_seconds > 0:
-            level = min(level, (seconds - self.start_seconds) / self.fade_in_seconds)
-        if self.fade_out_seconds > 0:
-            level = min(level, (self.end_seconds - seconds) / self.fade_out_seconds)
-        return max(level, 0.0)
+    def entered_at(self, seconds: float) -> float:
+        """How far it has come in at this instant of the timeline, from 0 to 1."""
+        return _level(seconds - self.start_seconds, self.fade_in_seconds)
+
+    def staying_at(self, seconds: float) -> float:
+        """How much of it has not gone yet at this instant of the timeline, from 1 to 0."""
+        return _level(self.end_seconds - seconds, self.fade_out_seconds)
+
+
+def _level(passed_seconds: float, whole_seconds: float) -> float:
+    return min(max(passed_seconds / whole_seconds, 0.0), 1.0) if whole_seconds > 0 else 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,8 +103,9 @@ CLIP = "tracks[0].clips[1].clip"
         ("tracks/0/clips/1/clip/fit", "stretch", f"{CLIP}.fit"),
         ("tracks/0/clips/1/clip/position", "middle", f"{CLIP}.position"),
         ("tracks/0/clips/1/clip/filter", "sepia", f"{CLIP}.filter"),
-        ("tracks/0/clips/1/clip/effect", "zoomIn", f"{CLIP}.effect"),
+        ("tracks/0/clips/1/clip/effect", "spin", f"{CLIP}.effect"),
         ("tracks/0/clips/1/clip/transition", {"in": "wipe"}, f"{CLIP}.transition.in"),
+        ("tracks/0/clips/1/clip/transition", {"out": 3}, f"{CLIP}.transition.out"),
         ("tracks/0/clips/1/clip/transition", {"duration": -1}, f"{CLIP}.transition.duration"),
         ("tracks/0/clips/1/clip/offset", {"x": "a"}, f"{CLIP}.offset.x"),
         ("tracks/0/clips/1/clip/asset", None, f"{CLIP}.asset"),
@@ -144,6 +145,35 @@ def test_a_mistake_is_named_by_its_place(path: str, value: Any, field: str) -> N
     assert "xxxx" not in refused.value.message  # what was sent is not said back
 
 
+@pytest.mark.parametrize(
+    ("asset", "looks", "field"),
+    [
+        ({"type": "audio", "id": "a-1"}, {"filter": "blur"}, f"{CLIP}.filter"),
+        ({"type": "audio", "id": "a-1"}, {"effect": "zoomIn"}, f"{CLIP}.effect"),
+        ({"type": "audio", "id": "a-1"}, {"opacity": 0.5}, f"{CLIP}.opacity"),
+        ({"type": "audio", "id": "a-1"}, {"position": "top"}, f"{CLIP}.position"),
+        ({"type": "audio", "id": "a-1"}, {"transition": {"out": "zoom"}}, f"{CLIP}.transition.out"),
+        (CAPTION, {"scale": 2}, f"{CLIP}.scale"),
+        (CAPTION, {"offset": {"x": 0.1}}, f"{CLIP}.offset"),
+        (TEXT, {"fit": "contain"}, f"{CLIP}.fit"),
+    ],
+)
+def test_looks_that_would_not_show_are_refused(
+    asset: dict[str, Any], looks: dict[str, Any], field: str
+) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        read_editor_timeline(timeline(asset=asset, **looks))
+    assert refused.value.field == field
+    read_editor_timeline(timeline(asset=asset, fit="None", scale=1, offset={"x": 0, "y": 0}))
+
+
+@pytest.mark.parametrize("name", ["wipeLeft", "wipe_left", "WIPELEFT", "wipe-left"])
+def test_moves_have_one_name_however_they_are_spelt(name: str) -> None:
+    clip = read_editor_timeline(timeline(transition={"in": name, "out": "none"}, effect="zoom_in")).clips[1]
+    assert (clip.enter, clip.fade_in_seconds, clip.fade_out_seconds) == ("wipeLeft", 0.5, 0.0)
+    assert clip.clip.effect == "zoomIn"
+
+
 def test_a_timeline_has_a_limit_of_clips() -> None:
     spec = timeline()
     spec["tracks"][0]["clips"] *= MAX_CLIPS
@@ -178,6 +208,12 @@ def test_what_the_sdk_sends_is_read() -> None:
             animation=editor.CaptionAnimation.karaoke,
         ),
     ]
+    looks = {
+        "filter": editor.Filter.blur,
+        "fit": editor.Fit.none,
+        "position": editor.Position.top_left,
+        "offset": editor.Offset(0.1, -0.1),
+    }
     for number, asset in enumerate(assets):
         track.add_clip(
             number,
@@ -185,10 +221,7 @@ def test_what_the_sdk_sends_is_read() -> None:
                 asset,
                 duration=2,
                 transition=editor.Transition("fade", "fade", 1),
-                filter=list(editor.Filter)[number],
-                fit=[*editor.Fit, None][number % 5],
-                position=list(editor.Position)[number],
-                offset=editor.Offset(0.1, -0.1),
+                **(looks if number < 2 else {}),
             ),
         )
     made.add_track(track)
