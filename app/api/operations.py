@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
-from app.api.shapes import asset_shape
+from app.api.shapes import asset_shape, download_shape
 from app.base.errors import CaptureError
 from app.base.settings import get_settings
 from app.domain.assets.service import get_asset
@@ -62,6 +62,8 @@ async def _answer(context: Context, operation: Operation) -> Json | JSONResponse
 async def _result(context: Context, operation: Operation) -> Json:
     """What the operation made; of an upload the asset itself, as the SDKs build it from the reply."""
     result = operation.result or {}
+    if operation.kind == OperationKind.MAKE_DOWNLOAD:
+        return download_shape(operation)
     if operation.kind != OperationKind.IMPORT_UPLOAD:
         return result
     async with context.db.transaction() as session:

@@ -4,6 +4,7 @@ from fastapi import APIRouter
 
 from app.api import (
     collections,
+    downloads,
     editor,
     images,
     operations,
@@ -25,6 +26,7 @@ for resource in (
     thumbnails,
     videos,
     images,
+    downloads,
     editor,
     operations,
 ):

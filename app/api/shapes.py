@@ -5,15 +5,16 @@ from datetime import datetime
 from typing import Any
 
 from app.base.settings import get_settings
-from app.domain.assets.links import asset_links, player_url, stream_url, thumbnail_url
+from app.domain.assets.links import asset_facts, asset_links, player_url, stream_url
 from app.domain.assets.models import Asset
 from app.domain.collections.models import Collection
 from app.domain.nodes.models import IngestNode
+from app.domain.operations.models import Operation
 from app.domain.sessions.models import CaptureSession, Channel
 from app.domain.sessions.states import Status
 from app.domain.streams.models import Stream
 from app.wire.publish_paths import publish_path
-from app.wire.tickets import FileTicket, sign_file
+from app.wire.tickets import DownloadTicket, FileTicket, sign_download, sign_file
 
 Json = dict[str, Any]
 
@@ -157,23 +158,8 @@ def publishing_shape(
 
 
 def asset_shape(asset: Asset) -> Json:
-    """A video, audio or image; `length` is never null, Python would raise on it (contract §2.2)."""
-    thumbnail = thumbnail_url(asset)
-    more = {"url": file_url(asset)} if asset.kind == "image" else {}
-    return {
-        "id": asset.id,
-        "collection_id": asset.collection_id,
-        "name": asset.name,
-        "description": asset.description,
-        **more,
-        "length": round(asset.length_seconds, 3),
-        "size": asset.size_bytes,
-        "user_id": asset.account_id,
-        "created_at": unix_seconds(asset.created_at),
-        "thumbnail": thumbnail,
-        "thumbnail_url": thumbnail,
-        **asset_links(asset),
-    }
+    """A video, audio or image; an image with a link to its file."""
+    return asset_facts(asset) | ({"url": file_url(asset)} if asset.kind == "image" else {})
 
 
 def file_url(asset: Asset) -> str:
@@ -182,3 +168,25 @@ def file_url(asset: Asset) -> str:
     ticket = sign_file(settings, FileTicket(asset.account_id, asset.id))
     ending = asset.storage_key.rpartition(".")[2]
     return f"{settings.base_url}/file/{ticket}/{asset.id}.{ending}"
+
+
+_DOWNLOAD_STATUS = {"pending": "processing", "running": "processing"}
+
+
+def download_shape(download: Operation) -> Json:
+    """A download, with a link to its file for `FILE_TICKET_SECONDS` once that is there."""
+    link = None
+    if download.result is not None:
+        settings = get_settings()
+        ticket = sign_download(settings, DownloadTicket(download.account_id, download.id))
+        ending = download.result["storage_key"].rpartition(".")[2]
+        link = f"{settings.base_url}/downloads/{ticket}/{download.id}.{ending}"
+    return {
+        "id": download.id,
+        "name": download.request["name"],
+        "status": _DOWNLOAD_STATUS.get(download.status, download.status),
+        "percentage": download.percentage,
+        "download_url": link,
+        "error": download.error if download.status == "failed" else None,
+        "created_at": unix_seconds(download.created_at),
+    }

@@ -14,7 +14,16 @@ from pydantic import BaseModel, Field
 from app.api.operations import answer_operation
 from app.base.errors import Forbidden, InvalidRequest, TooLarge
 from app.base.ids import new_id
-from app.domain.operations.service import OperationKind, request_operation, restart_operation
+from app.domain.operations.callbacks import CALLBACK_FIELD
+from app.domain.operations.service import (
+    OperationKind,
+    find_operation,
+    request_operation,
+    restart_operation,
+)
+from app.domain.uploads.service import add_upload
+from app.domain.uploads.sources import check_source
+from app.domain.webhooks.service import check_callback_url
 from app.process import Context
 from app.storage.keys import upload_key
 from app.wire.deps import AppContext, PathCollection, ServerCaller
@@ -27,7 +36,7 @@ MAX_NAME_CHARACTERS = 200
 
 
 class UploadRequest(BaseModel):
-    url: str
+    url: str = Field(max_length=8000)
     name: str | None = Field(None, max_length=1000)
     description: str | None = Field(None, max_length=10_000)
     callback_url: str | None = None
@@ -54,6 +63,8 @@ async def store_upload(ticket: str, context: AppContext, file: Annotated[UploadF
     Raises `ObjectExists` when the URL has been used.
     """
     granted = read_upload(context.settings, ticket)
+    async with context.db.transaction() as session:
+        await add_upload(session, granted.account_id, granted.upload_id)
     with tempfile.TemporaryDirectory(prefix="capture-upload-") as folder:
         path = Path(folder) / "upload"
         await asyncio.to_thread(_copied, file, path)
@@ -81,18 +92,28 @@ async def read_back(ticket: str, context: AppContext) -> StreamingResponse:
 async def upload(
     wanted: UploadRequest, collection: PathCollection, caller: ServerCaller, context: AppContext
 ) -> Json | JSONResponse:
-    """Make an uploaded file an asset of the collection; asking again for the same file gives the same one."""
-    granted = _own_ticket(context, caller, wanted.url, "url")
-    await context.storage.size_bytes(upload_key(granted.account_id, granted.upload_id))
-    request = {
-        "upload_id": granted.upload_id,
+    """Make a file an asset of the collection: an uploaded one, or one that lies elsewhere.
+
+    Asking again for the same uploaded file gives the same asset; a file from elsewhere is fetched each time.
+    """
+    request: Json = {
         "collection_id": collection.id,
-        "name": (wanted.name or granted.name or "Upload")[:MAX_NAME_CHARACTERS],
         "description": wanted.description or "",
         "media_type": wanted.media_type,
     }
+    if wanted.callback_url:
+        request[CALLBACK_FIELD] = check_callback_url(wanted.callback_url)
+    if _is_own(context, wanted.url):
+        granted = _own_ticket(context, caller, wanted.url, "url")
+        request |= {"upload_id": granted.upload_id, "name": _called(wanted.name, granted.name)}
+    else:
+        name = await check_source(context.settings, wanted.url)
+        request |= {"upload_id": new_id("up"), "name": _called(wanted.name, name), "url": wanted.url}
     async with context.db.transaction() as session:
-        subject = f"upload:{granted.upload_id}:{collection.id}"
+        subject = f"upload:{request['upload_id']}:{collection.id}"
+        known = await find_operation(session, caller.account_id, subject)
+        if "url" not in request and (known is None or known.status == "failed"):
+            await context.storage.size_bytes(upload_key(caller.account_id, request["upload_id"]))
         operation = await request_operation(
             session, caller.account_id, OperationKind.IMPORT_UPLOAD, subject, request
         )
@@ -100,6 +121,10 @@ async def upload(
             operation.request = request
             await restart_operation(session, operation)
     return await answer_operation(context, caller.account_id, operation.id)
+
+
+def _called(*names: str | None) -> str:
+    return next((name for name in names if name), "Upload")[:MAX_NAME_CHARACTERS]
 
 
 async def read_own_upload(
@@ -114,11 +139,14 @@ async def read_own_upload(
     return b"".join([block async for block in _blocks(context, key)])
 
 
+def _is_own(context: Context, url: str) -> bool:
+    return url.startswith(context.settings.base_url + UPLOAD_PATH)
+
+
 def _own_ticket(context: Context, caller: ServerCaller, url: str, field: str) -> UploadTicket:
-    prefix = context.settings.base_url + UPLOAD_PATH
-    if not url.startswith(prefix):
-        # Fetching what is elsewhere is not served: it would let a caller reach into this network.
+    if not _is_own(context, url):
         raise InvalidRequest(f"{field}: must be an upload_url of this server; upload a file", field=field)
+    prefix = context.settings.base_url + UPLOAD_PATH
     granted = read_upload(context.settings, url.removeprefix(prefix).rstrip("/"))
     if granted.account_id != caller.account_id:
         raise Forbidden(f"{field}: this upload URL is another account's", field=field)

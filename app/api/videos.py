@@ -1,11 +1,12 @@
 """Finished videos and audios: read, index, search, cut, join, render and delete them."""
 
-from typing import Any
+from typing import Any, cast
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
+from app.api.downloads import delete_files
 from app.api.operations import answer_operation
 from app.api.search import SearchRequest, asset_results
 from app.api.shapes import asset_shape
@@ -13,8 +14,9 @@ from app.base.errors import Conflict, InvalidRequest
 from app.domain.assets.links import playback_links
 from app.domain.assets.models import Asset
 from app.domain.assets.playback import add_playback
-from app.domain.assets.service import delete_asset, get_asset, list_assets
+from app.domain.assets.service import AssetKind, delete_asset, get_asset, list_assets
 from app.domain.collections.service import get_collection
+from app.domain.downloads.service import take_downloads_of
 from app.domain.operations.service import (
     OperationKind,
     find_operation,
@@ -36,6 +38,11 @@ class IndexRequest(BaseModel):
     force: bool | None = None
 
 
+class RenameRequest(BaseModel):
+    name: str | None = Field(None, min_length=1, max_length=200)
+    description: str | None = Field(None, max_length=10_000)
+
+
 class StreamRequest(BaseModel):
     timeline: list[tuple[float, float]] | None = Field(None, max_length=MAX_PARTS)
 
@@ -55,6 +62,20 @@ async def list_videos(caller: ServerCaller, session: Session, collection_id: str
 @router.get("/video/{video_id}")
 async def show_video(video_id: str, caller: ServerCaller, session: Session) -> Json:
     return success(asset_shape(await get_asset(session, caller.account_id, video_id, kind="video")))
+
+
+@router.patch("/video/{asset_id}")
+@router.patch("/audio/{asset_id}")
+@router.patch("/image/{asset_id}")
+async def rename(
+    asset_id: str, wanted: RenameRequest, caller: ServerCaller, session: Session, request: Request
+) -> Json:
+    """Give an asset another name or description."""
+    kind = cast(AssetKind, request.url.path.split("/")[1])
+    asset = await get_asset(session, caller.account_id, asset_id, kind=kind)
+    asset.name = wanted.name or asset.name
+    asset.description = asset.description if wanted.description is None else wanted.description
+    return success(asset_shape(asset))
 
 
 @router.delete("/video/{video_id}")
@@ -160,8 +181,10 @@ async def delete_stored(context: AppContext, caller: ServerCaller, asset_id: str
     """Remove an asset, then its files."""
     async with context.db.transaction() as session:
         asset = await get_asset(session, caller.account_id, asset_id, kind=kind)
+        download_ids = await take_downloads_of(session, asset)
         keys = await delete_asset(session, asset)
     # After the commit: a row must never point at nothing.
     for key in keys:
         await context.storage.delete(key)
+    await delete_files(context, caller.account_id, download_ids)
     return success({"id": asset_id}, message=f"{kind} deleted")

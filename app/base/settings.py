@@ -32,6 +32,9 @@ class Settings(BaseSettings):
     doors: Annotated[tuple[Door, ...], NoDecode] = ALL_DOORS
     max_body_bytes: int = 10 * 1024 * 1024
     max_upload_bytes: int = 4 * 1024 * 1024 * 1024
+    fetch_seconds: float = Field(3600.0, gt=0)  # how long an upload by URL may take to come in
+    upload_hours: float = Field(24.0, ge=1)  # how long an uploaded file waits to be claimed
+    download_hours: float = Field(168.0, gt=0)  # how long a file that was made for a download is kept
 
     # Networks beside the public ones that callers' URLs may lead to: webhooks, uploads, pulled streams.
     # `capture up` allows this machine where nothing else is said.

@@ -10,6 +10,7 @@ from app.domain.outbox.models import OutboxMessage
 from app.domain.sessions.models import CaptureSession, Channel
 from app.domain.streams.models import Segment, Stream
 from app.domain.transcripts.models import SpeechChunk, Transcription, Utterance
+from app.domain.uploads.models import Upload
 from app.domain.webhooks.models import WebhookDelivery, WebhookEndpoint
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "SpeechChunk",
     "Stream",
     "Transcription",
+    "Upload",
     "Utterance",
     "WebhookDelivery",
     "WebhookEndpoint",

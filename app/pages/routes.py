@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from app.pages import home, media, player, static_files
+from app.pages import downloads, home, media, player, static_files
 
 router = APIRouter()
-for module in (home, player, static_files, media):
+for module in (home, player, static_files, media, downloads):
     router.include_router(module.router)

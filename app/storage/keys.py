@@ -46,6 +46,16 @@ def asset_prefix(account_id: str, asset_id: str) -> str:
     return f"{account_id}/assets/{asset_id}/"
 
 
+def download_key(account_id: str, download_id: str, render_id: str, extension: str) -> str:
+    """A playback as one file, made to be taken away."""
+    return f"{download_prefix(account_id, download_id)}{render_id}.{extension}"
+
+
+def download_prefix(account_id: str, download_id: str) -> str:
+    """Every file that was made for a download."""
+    return f"{account_id}/downloads/{download_id}/"
+
+
 def upload_key(account_id: str, upload_id: str) -> str:
     """A file as a client uploaded it."""
     return f"{account_id}/uploads/{upload_id}"

@@ -41,6 +41,14 @@ class FileTicket:
     asset_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class DownloadTicket:
+    """The right to fetch the file of a download."""
+
+    account_id: str
+    download_id: str
+
+
 def sign_ticket(settings: Settings, ticket: SocketTicket) -> str:
     """Return the ticket as URL-safe text."""
     return _signed(settings, "socket-ticket", ticket)
@@ -74,7 +82,21 @@ def read_file(settings: Settings, text: str) -> FileTicket:
     return FileTicket(*_fields(settings, "file-ticket", text, FILE_TICKET_SECONDS, refusal))
 
 
-def _signed(settings: Settings, salt: str, ticket: SocketTicket | UploadTicket | FileTicket) -> str:
+def sign_download(settings: Settings, ticket: DownloadTicket) -> str:
+    """Return the ticket as URL-safe text."""
+    return _signed(settings, "download-ticket", ticket)
+
+
+def read_download(settings: Settings, text: str) -> DownloadTicket:
+    """Raises `Forbidden` for a ticket that is forged or older than `FILE_TICKET_SECONDS`."""
+    refusal = Forbidden("this URL is invalid or has expired")
+    return DownloadTicket(*_fields(settings, "download-ticket", text, FILE_TICKET_SECONDS, refusal))
+
+
+Ticket = SocketTicket | UploadTicket | FileTicket | DownloadTicket
+
+
+def _signed(settings: Settings, salt: str, ticket: Ticket) -> str:
     return _serializer(settings, salt).dumps(astuple(ticket))
 
 

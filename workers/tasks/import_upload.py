@@ -1,4 +1,4 @@
-"""Makes an uploaded file an asset: images as they are, all else as media that plays."""
+"""Makes an uploaded file, or one from elsewhere, an asset: images as they are, all else as playable media."""
 
 import asyncio
 import tempfile
@@ -6,12 +6,16 @@ from pathlib import Path
 
 from app.base.errors import UnsupportedMedia
 from app.base.ids import new_id
-from app.domain.assets.service import AssetKind, StoredFile, add_asset, new_asset_id
+from app.domain.assets.links import asset_facts
+from app.domain.assets.service import AssetKind, StoredFile, add_asset, asset_id_of
 from app.domain.operations import service as operations
+from app.domain.operations.callbacks import tell_of_success
 from app.domain.operations.models import Operation
+from app.domain.uploads.service import forget_upload
 from app.media.intake import SniffedImage, SniffedMedia, sniff, take_in
 from app.process import Context
 from app.storage.keys import asset_key, upload_key
+from workers.tasks.fetch_upload import fetch_upload
 from workers.tasks.lease import Lease
 from workers.tasks.store_media import store_media
 
@@ -20,10 +24,12 @@ async def import_upload(context: Context, operation: Operation, lease: Lease) ->
     """Make the file, register it in one transaction, then forget the upload."""
     request = operation.request
     uploaded = upload_key(operation.account_id, request["upload_id"])
+    if "url" in request:
+        await fetch_upload(context, operation, lease)
     async with context.storage.local_path(uploaded) as path:
         found = await asyncio.to_thread(sniff, path)
         kind = _kind(found, request.get("media_type"))
-        asset_id = new_asset_id(kind)
+        asset_id = asset_id_of(kind, operation.id)
         if isinstance(found, SniffedImage):
             file = await _stored_image(context, operation.account_id, asset_id, uploaded, found)
         else:
@@ -40,7 +46,10 @@ async def import_upload(context: Context, operation: Operation, lease: Lease) ->
         )
         asset.description = request["description"]
         await operations.finish(session, operation.id, worker=lease.worker, result={"asset_id": asset.id})
+        await tell_of_success(session, operation, asset_facts(asset))
     await context.storage.delete(uploaded)
+    async with context.db.transaction() as session:
+        await forget_upload(session, request["upload_id"])
 
 
 def _kind(found: SniffedImage | SniffedMedia, wanted: AssetKind | None) -> AssetKind:

@@ -18,6 +18,7 @@ from app.domain.streams import service as streams
 from app.domain.transcripts.service import ring_waiting_speech
 from app.domain.webhooks.service import ring_due
 from app.process import Context
+from workers.tasks.sweep_up import sweep_up
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ async def keep_house(context: Context, _: str) -> None:
         ring_waiting_speech,
     ):
         await _step(context, step.__name__, step)
+    await sweep_up(context)
 
 
 async def _step(context: Context, name: str, work: Callable[[AsyncSession], Awaitable[None]]) -> None:

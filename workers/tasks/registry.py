@@ -13,6 +13,7 @@ from workers.tasks.mix_sound import mix_sound
 from workers.tasks.request_export import request_session_export
 from workers.tasks.run_operation import run_operation
 from workers.tasks.tidy_export import tidy_export
+from workers.tasks.tidy_operation import tidy_operation
 from workers.tasks.transcribe_chunk import transcribe_chunk
 
 TASKS: dict[Job, Callable[[Context, str], Coroutine[Any, Any, None]]] = {
@@ -22,6 +23,7 @@ TASKS: dict[Job, Callable[[Context, str], Coroutine[Any, Any, None]]] = {
     Job.REQUEST_EXPORT: request_session_export,
     Job.RUN_OPERATION: run_operation,
     Job.TIDY_EXPORT: tidy_export,
+    Job.TIDY_OPERATION: tidy_operation,
     Job.KEEP_HOUSE: keep_house,
 }
 

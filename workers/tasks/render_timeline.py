@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from app.domain.assets.links import asset_links
-from app.domain.assets.service import add_asset, new_asset_id
+from app.domain.assets.service import add_asset, asset_id_of
 from app.domain.operations import service as operations
 from app.domain.operations.models import Operation
 from app.domain.timelines.service import load_timeline
@@ -28,7 +28,7 @@ async def render_timeline(context: Context, operation: Operation, lease: Lease) 
         }
         target = folder / "render.mp4"
         rendered = await asyncio.to_thread(render, loaded.timeline, files, target, lease.report)
-        asset_id = new_asset_id("video")
+        asset_id = asset_id_of("video", operation.id)
         file = await store_media(context, rendered, account_id=operation.account_id, asset_id=asset_id)
     async with context.db.transaction() as session:
         asset = await add_asset(

@@ -18,6 +18,7 @@ from workers.tasks.export_session import export_session, export_session_failed
 from workers.tasks.import_upload import import_upload
 from workers.tasks.index_spoken_words import index_spoken_words
 from workers.tasks.lease import Lease
+from workers.tasks.make_download import make_download
 from workers.tasks.render_timeline import render_timeline
 
 logger = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ HANDLERS: dict[OperationKind, Handler] = {
     OperationKind.EXPORT_DISPLAY: export_display,
     OperationKind.IMPORT_UPLOAD: import_upload,
     OperationKind.INDEX_SPOKEN_WORDS: index_spoken_words,
+    OperationKind.MAKE_DOWNLOAD: make_download,
     OperationKind.RENDER_TIMELINE: render_timeline,
 }
 ON_FAILURE: dict[OperationKind, Callable[[Context, Operation], Coroutine[Any, Any, None]]] = {

@@ -1,5 +1,7 @@
 """The absolute URLs under which finished media are played; the token is in the path, never a query."""
 
+from typing import Any
+
 from app.base.settings import get_settings
 from app.domain.assets.models import Asset
 
@@ -31,3 +33,21 @@ def asset_links(asset: Asset) -> dict[str, str | None]:
     if asset.playback_slug is None:
         return {"stream_url": None, "player_url": None}
     return playback_links(asset.playback_slug)
+
+
+def asset_facts(asset: Asset) -> dict[str, Any]:
+    """A video, audio or image as clients read it; `length` is never null, Python would raise on it (§2.2)."""
+    thumbnail = thumbnail_url(asset)
+    return {
+        "id": asset.id,
+        "collection_id": asset.collection_id,
+        "name": asset.name,
+        "description": asset.description,
+        "length": round(asset.length_seconds, 3),
+        "size": asset.size_bytes,
+        "user_id": asset.account_id,
+        "created_at": int(asset.created_at.timestamp()),
+        "thumbnail": thumbnail,
+        "thumbnail_url": thumbnail,
+        **asset_links(asset),
+    }

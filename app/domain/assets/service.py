@@ -38,7 +38,7 @@ def new_asset_id(kind: AssetKind) -> str:
 
 
 def asset_id_of(kind: AssetKind, source_id: str) -> str:
-    """The one id of the asset that `source_id` becomes, however often its export is begun."""
+    """The one id of the asset that a session, a stream or an operation becomes, however often it is begun."""
     return f"{PREFIXES[kind]}-{source_id.partition('-')[2]}"
 
 

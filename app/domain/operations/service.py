@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.base.errors import Conflict, InvalidRequest, NotFound
 from app.base.ids import new_id, utc_now
+from app.domain.operations.callbacks import tell_of_failure
 from app.domain.operations.models import Operation
 from app.domain.outbox.jobs import RING_AGAIN_SECONDS, Job, enqueue
 
@@ -22,6 +23,7 @@ class OperationKind(StrEnum):
     EXPORT_DISPLAY = "export_display"
     IMPORT_UPLOAD = "import_upload"
     INDEX_SPOKEN_WORDS = "index_spoken_words"
+    MAKE_DOWNLOAD = "make_download"
     RENDER_TIMELINE = "render_timeline"
 
 
@@ -119,7 +121,8 @@ async def take_lease(
     )
     if taken is not None and taken.attempts > MAX_ATTEMPTS:
         # A worker that dies of this operation must not take the others with it for ever.
-        taken.status, taken.error = "failed", f"gave up after {MAX_ATTEMPTS} attempts"
+        taken.error = f"gave up after {MAX_ATTEMPTS} attempts"
+        await _end(session, taken, "failed")
     return taken
 
 
@@ -141,7 +144,8 @@ async def finish(session: AsyncSession, operation_id: str, *, worker: str, resul
     """Keep the result, in the transaction that makes it true. Raises `LeaseLost`."""
     await extend_lease(session, operation_id, worker=worker, seconds=0, percentage=100)
     operation = await session.get_one(Operation, operation_id)
-    operation.status, operation.result, operation.leased_until = "done", result, None
+    operation.result = result
+    await _end(session, operation, "done")
 
 
 async def fail(
@@ -158,8 +162,17 @@ async def fail(
         operation.status = "pending"
         operation.leased_until = utc_now() + timedelta(seconds=retry_in_seconds)
         return False
-    operation.status, operation.leased_until = "failed", None
+    await _end(session, operation, "failed")
     return True
+
+
+async def _end(session: AsyncSession, operation: Operation, status: str) -> None:
+    operation.status, operation.leased_until = status, None
+    if status == "failed":
+        await tell_of_failure(session, operation)
+    if status == "failed" or operation.attempts > 1:
+        # Tries that were cut short have left what they made.
+        await enqueue(session, Job.TIDY_OPERATION, operation.id)
 
 
 async def ring_abandoned(session: AsyncSession) -> None:

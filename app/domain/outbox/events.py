@@ -137,7 +137,29 @@ class ExportReady:
         ]
 
 
-Event = SessionMoved | TranscriptFinal | ExportReady
+@dataclass(frozen=True, slots=True)
+class OperationEnded:
+    """Long work that was asked for with a `callback_url` is done or has failed. `body` is what polling says.
+
+    No socket hears of it. Webhooks find their endpoint by `capture_session_id`: the operation's id, here.
+    """
+
+    capture_session_id: str
+    body: Json
+
+    goes_to_webhooks = True
+    name = "operation.ended"
+
+    def envelope(self, message_id: str, at: datetime) -> Json:
+        """The callback's body (contract §2.5): the final envelope, with ids that retries do not change."""
+        named = {"id": message_id, "event_id": message_id, "event": self.name, "timestamp": iso(at)}
+        return {**self.body, **named, "operation_id": self.capture_session_id}
+
+    def frames(self, message_id: str, at: datetime) -> list[Json]:
+        return []
+
+
+Event = SessionMoved | TranscriptFinal | ExportReady | OperationEnded
 
 
 def iso(at: datetime) -> str:
@@ -156,14 +178,16 @@ async def emit(
     """Write `event` in the caller's transaction; the relay carries it once that commits."""
     message_id, at = new_id("evt"), utc_now()
     payload: Json = {"frames": event.frames(message_id, at)}
-    if isinstance(event, SessionMoved):
+    if isinstance(event, SessionMoved | OperationEnded):
         payload["envelope"] = event.envelope(message_id, at)
     message = OutboxMessage(
         kind="event",
         name=event.name,
         message_id=message_id,
         account_id=account_id,
-        capture_session_id=event.capture_session_id if isinstance(event, SessionMoved) else None,
+        capture_session_id=event.capture_session_id
+        if isinstance(event, SessionMoved | OperationEnded)
+        else None,
         seq=seq,
         payload=payload,
         route=asdict(route),

@@ -21,6 +21,7 @@ class Job(StrEnum):
     REQUEST_EXPORT = "request_export"
     RUN_OPERATION = "run_operation"
     TIDY_EXPORT = "tidy_export"
+    TIDY_OPERATION = "tidy_operation"
     KEEP_HOUSE = "keep_house"
 
 

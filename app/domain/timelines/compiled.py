@@ -7,7 +7,8 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from app.domain.assets.models import Asset
-from app.domain.timelines.editor import MAX_CLIPS, MIN_SIDE_PIXELS
+from app.domain.timelines.canvas import canvas_of
+from app.domain.timelines.editor import MAX_CLIPS
 from app.domain.timelines.mistakes import mistake, read_part
 from app.media.editor.colours import Colour, CssColour
 from app.media.editor.expressions import Expression
@@ -27,7 +28,6 @@ from app.media.editor.timeline import (
 )
 
 _BLACK = Colour(0, 0, 0)
-_DEFAULT_SIZE = 1280, 720
 _DEFAULT_SECONDS = 5.0  # of an overlay without an end on a timeline without a video
 _HORIZONTAL = {"L": "left", "C": "center", "R": "right"}
 
@@ -170,7 +170,8 @@ def place_items(items: Sequence[_Item], assets: Mapping[str, Asset]) -> Timeline
         for clip, (_, item) in zip(laid, overlays, strict=True)
         if isinstance(item, OverlayAudio) and item.disable_other_tracks
     )
-    width, height = _canvas(items, assets)
+    inline_assets = (assets.get(item.asset_id) for item in items if isinstance(item, InlineVideo))
+    width, height = canvas_of(asset for asset in inline_assets if asset is not None)
     clips = [*(replace(clip, muted=quiet) for clip in inline), *laid]
     return Timeline(width, height, _BLACK, clips)
 
@@ -236,16 +237,6 @@ def _media_seconds(start: float, end: float | None, asset: Asset, where: str) ->
     if last - start < 0.001:
         raise mistake(f"{where}.start", f"{asset.id} has nothing from {start:g} s on")
     return min(last - start, MAX_SECONDS)
-
-
-def _canvas(items: Sequence[_Item], assets: Mapping[str, Asset]) -> tuple[int, int]:
-    for item in items:
-        asset = assets.get(item.asset_id) if isinstance(item, InlineVideo) else None
-        if asset is not None and asset.width and asset.height:
-            sides = (min(max(side, MIN_SIDE_PIXELS), MAX_SIDE_PIXELS) for side in (asset.width, asset.height))
-            width, height = (side // 2 * 2 for side in sides)
-            return width, height
-    return _DEFAULT_SIZE
 
 
 def _even(side: float) -> int:

@@ -1,4 +1,4 @@
-"""Every value that the SDK's editor can send is seen in the picture: each look unlike all others of its kind."""
+"""Every value that the SDK's editor can send is seen: each look unlike all others of its kind."""
 
 import base64
 import enum
@@ -26,7 +26,7 @@ SUBTITLES = base64.b64encode(b"1\n00:00:00,000 --> 00:00:02,000\nWW MM WW\n").de
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """`img-1` has another colour in each corner and a white ring; half as large as the canvas, and narrower."""
+    """`img-1` has three colours and a white ring; it is half as large as the canvas, and narrower."""
     path = tmp_path_factory.mktemp("looks") / "picture.png"
     picture = Image.new("RGB", (60, 44), (200, 40, 40))
     draw = ImageDraw.Draw(picture)
