@@ -133,6 +133,38 @@ def test_everything_that_the_editor_has_is_rendered(
     assert played.loudness(1.2, 2.8) == pytest.approx(0.3 / 2, rel=0.1)
 
 
+def test_transitions_and_effects_are_rendered(pythons: dict[str, Sdk], uploaded: dict[str, str]) -> None:
+    found = pythons[NEWEST].run(
+        """
+        from videodb.editor import *
+
+        def rendered(**looks):
+            timeline = Timeline(conn)
+            timeline.resolution = "320x180"
+            track = Track()
+            track.add_clip(0, Clip(asset=ImageAsset(id=image), duration=2, **looks))
+            timeline.add_track(track)
+            return timeline.generate_stream()
+
+        try:
+            rendered(effect="spin")
+        except videodb.exceptions.InvalidRequestError as error:
+            said = str(error)
+        wiped = rendered(transition=Transition("wipeRight", "carouselLeft", 1))
+        zoomed = rendered(effect="zoomInFast", fit=Fit.none)
+        emit({"said": said, "wiped": wiped, "zoomed": zoomed})
+        """,
+        **uploaded,
+    )
+    assert "tracks[0].clips[0].clip.effect: " in found["said"]
+    half = picture_at(found["wiped"], 0.5)
+    assert half[90, 100, 0] > 200 > 50 > half[90, 220, 0]
+    gone = picture_at(found["wiped"], 1.5)
+    assert gone[90, 100, 0] > 200 > 50 > gone[90, 220, 0]
+    widths = [(picture_at(found["zoomed"], at)[90, :, 0] > 128).sum() for at in (0.0, 1.0, 1.9)]
+    assert widths == pytest.approx([64, 80, 95], abs=3)
+
+
 def test_check_60_a_large_timeline_is_uploaded(pythons: dict[str, Sdk], uploaded: dict[str, str]) -> None:
     found = pythons[NEWEST].run(
         """

@@ -9,9 +9,12 @@ from PIL import Image
 
 from tests.conformance.playback import play
 from tests.fixtures.captures import write_screen
+from tests.fixtures.eventually import eventually
+from tests.fixtures.http_ranges import serve
 from tests.fixtures.media import tone
 from tests.fixtures.sdks import NEWEST, Sdk
 from tests.fixtures.stack import RunningStack
+from tests.fixtures.webhooks import WebhookReceiver
 
 
 @pytest.fixture(scope="module")
@@ -123,9 +126,74 @@ def test_what_is_no_media_and_what_is_elsewhere_is_refused(
     )
     assert "no video, audio or image" in said
     with stack.client() as client:
-        for url in ("http://127.0.0.1:1/x.mp4", "file:///etc/passwd"):
+        for url in (
+            "file:///etc/passwd",
+            "http://10.0.0.1/x.mp4",
+            "http://name.invalid/x.mp4",
+            "https://www.youtube.com/watch?v=x",
+            "http://127.0.0.1/live.m3u8",
+        ):
             answered = client.post("/collection/default/upload", json={"url": url})
             assert (answered.status_code, answered.json()["field"]) == (400, "url")
+
+
+def test_check_58_files_elsewhere_are_fetched(py: Sdk, files: dict[str, str]) -> None:
+    with serve(Path(files["clip.of.mp4"]).parent) as elsewhere:
+        made = py.run(
+            """
+            coll = conn.get_collection()
+            video = coll.upload(url=url + "/clip.of.mp4")
+            try:
+                coll.upload(url=url + "/nothing.mp4")
+            except videodb.exceptions.InvalidRequestError as error:
+                said = str(error)
+            emit({"id": video.id, "name": video.name, "url": video.stream_url, "said": said})
+            """,
+            url=elsewhere,
+        )
+    assert made["id"].startswith("m-")
+    assert made["name"] == "clip.of"
+    assert play(made["url"]).seconds == pytest.approx(2.0, abs=0.15)
+    assert "url: its server answered 404" in made["said"]
+
+
+def test_check_59_node_uploads_by_url(node: Sdk, files: dict[str, str]) -> None:
+    with serve(Path(files["picture.png"]).parent) as elsewhere:
+        made = node.run(
+            """
+            const conn = videodb.connect({ apiKey: api_key, baseUrl: base_url });
+            const coll = await conn.getCollection();
+            const made = await coll.uploadURL({ url: url + '/picture.png' });
+            emit({ id: made.id, kind: made.constructor.name });
+            """,
+            url=elsewhere,
+        )
+    assert made["id"].startswith("img-")
+
+
+async def test_check_58_the_callback_of_an_upload_gets_the_final_envelope(
+    pythons: dict[str, Sdk], files: dict[str, str], webhooks: WebhookReceiver
+) -> None:
+    made = pythons[NEWEST].run(
+        "emit(conn.upload(file_path=path, callback_url=callback).id)",
+        path=files["picture.png"],
+        callback=webhooks.url,
+    )
+    await eventually(lambda: bool(webhooks.received))
+    told = webhooks.received[0].body
+    assert told["success"] is True
+    assert told["data"]["id"] == made
+
+
+def test_the_same_upload_url_gives_the_same_asset_again(stack: RunningStack, files: dict[str, str]) -> None:
+    with stack.client() as client:
+        url = upload_url(client)
+        httpx.post(url, files={"file": ("x", Path(files["picture.png"]).read_bytes())})
+        made = [client.post("/collection/default/upload", json={"url": url}).json() for _ in range(2)]
+        assert made[0]["data"]["id"] == made[1]["data"]["id"]
+        named = client.patch(f"/image/{made[0]['data']['id']}", json={"name": "another"}).json()
+        assert named["data"]["name"] == "another"
+        assert client.patch(f"/video/{made[0]['data']['id']}", json={"name": "another"}).status_code == 404
 
 
 def test_check_68_images_are_listed_linked_and_deleted(
