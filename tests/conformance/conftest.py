@@ -14,6 +14,7 @@ Every test's name begins with the number of its check.
 | 34, 35, 36, 37 | indexing and searching a recording | test_video_search.py |
 | 38, 60, 61 | the editor, and the old timeline | test_editor.py |
 | 58, 59, 68 | uploads, images and their links | test_uploads.py |
+| (Tier B) | downloads | test_downloads.py |
 | 43, 44, 45 | slashes, errors, deletions | test_wire.py |
 | 52, 63 | stretches of streams, pictures of videos | test_streams.py |
 
