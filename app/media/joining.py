@@ -119,7 +119,7 @@ class _Joined:
         self._streams: dict[str, av.stream.Stream] = {}
         self._decoded_seconds: dict[str, float] = {}
         for kind in ("video", "audio"):
-            found = [stream for source in sources for stream in source.streams.get({kind: 0})]
+            found = [stream for source in sources for stream in source.streams if stream.type == kind]
             if found:
                 # An edge that was encoded holds the parameter sets of both: its own and the recording's.
                 template = max(found, key=lambda stream: len(stream.codec_context.extradata or b""))
