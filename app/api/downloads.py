@@ -41,9 +41,9 @@ async def request_stream(
 
 
 @router.get("/download")
-async def list_all(caller: ServerCaller, session: Session) -> Json:
+async def list_all(caller: ServerCaller, session: Session, context: AppContext) -> Json:
     rows = await downloads.list_downloads(session, caller.account_id)
-    return success({"downloads": [download_shape(row) for row in rows]})
+    return success({"downloads": [download_shape(context.settings, row) for row in rows]})
 
 
 @router.delete("/download")
@@ -59,9 +59,10 @@ async def delete(
 
 
 @router.api_route("/download/{download_id}", methods=["GET", "POST"])
-async def show(download_id: str, caller: ServerCaller, session: Session) -> Json:
+async def show(download_id: str, caller: ServerCaller, session: Session, context: AppContext) -> Json:
     """How far it is; once done, with a fresh link."""
-    return success(download_shape(await downloads.get_download(session, caller.account_id, download_id)))
+    found = await downloads.get_download(session, caller.account_id, download_id)
+    return success(download_shape(context.settings, found))
 
 
 async def delete_files(context: Context, account_id: str, download_ids: list[str]) -> None:

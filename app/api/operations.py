@@ -63,7 +63,7 @@ async def _result(context: Context, operation: Operation) -> Json:
     """What the operation made; of an upload the asset itself, as the SDKs build it from the reply."""
     result = operation.result or {}
     if operation.kind == OperationKind.MAKE_DOWNLOAD:
-        return download_shape(operation)
+        return download_shape(context.settings, operation)
     if operation.kind != OperationKind.IMPORT_UPLOAD:
         return result
     async with context.db.transaction() as session:

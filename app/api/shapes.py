@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from app.base.settings import get_settings
+from app.base.settings import Settings, get_settings
 from app.domain.assets.links import asset_facts, asset_links, player_url, stream_url
 from app.domain.assets.models import Asset
 from app.domain.collections.models import Collection
@@ -173,11 +173,10 @@ def file_url(asset: Asset) -> str:
 _DOWNLOAD_STATUS = {"pending": "processing", "running": "processing"}
 
 
-def download_shape(download: Operation) -> Json:
+def download_shape(settings: Settings, download: Operation) -> Json:
     """A download, with a link to its file for `FILE_TICKET_SECONDS` once that is there."""
     link = None
     if download.result is not None:
-        settings = get_settings()
         ticket = sign_download(settings, DownloadTicket(download.account_id, download.id))
         ending = download.result["storage_key"].rpartition(".")[2]
         link = f"{settings.base_url}/downloads/{ticket}/{download.id}.{ending}"

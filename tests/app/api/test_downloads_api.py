@@ -110,7 +110,7 @@ async def test_downloads_are_their_accounts(web: Web, tmp_path: Path) -> None:
         assert (await client.get("/download")).json()["data"]["downloads"] == []
         assert (await client.delete("/download")).status_code == 400
     async with web.client(owner.client_token) as client:
-        assert (await client.get("/download")).status_code == 401
+        assert (await client.get("/download")).status_code == 403
 
 
 async def test_a_download_goes_with_what_is_in_it(web: Web, tmp_path: Path) -> None:
