@@ -58,7 +58,8 @@ async def delete(
     return success({"id": download_id}, message="download deleted")
 
 
-@router.api_route("/download/{download_id}", methods=["GET", "POST"])
+@router.post("/download/{download_id}")
+@router.get("/download/{download_id}")
 async def show(download_id: str, caller: ServerCaller, session: Session, context: AppContext) -> Json:
     """How far it is; once done, with a fresh link."""
     found = await downloads.get_download(session, caller.account_id, download_id)
