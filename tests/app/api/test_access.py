@@ -30,7 +30,7 @@ TOKEN_ROUTES = {
     ("patch", "/whip/{stream_id}/{resource}"),
 }
 # What people look at with a link alone, and the probes.
-TICKET_ROUTES = r"file/.*|upload/.*"
+TICKET_ROUTES = r"file/.*|upload/.*|downloads/.*"
 PUBLIC = re.compile(
     rf"/(healthz|readyz|watch|embed|media/.*|transcript/.*|static/.*|favicon.*|{TICKET_ROUTES})?"
 )
