@@ -72,7 +72,7 @@ async def record_session(
     for number in range(round(minutes * 60 / LOOP_SECONDS)):
         for name, segment in in_time_order(loop):
             later_us = number * LOOP_SECONDS * 1_000_000
-            await store_segment(context, tenant, streams[name], loop[name].codec, segment, later_us=later_us)
+            await store_segment(context, tenant, streams[name], segment, later_us=later_us)
         began = time.monotonic()
         await mix_sound(context, session_id)
         mixing_seconds += time.monotonic() - began
@@ -101,9 +101,7 @@ async def export_by_the_baseline(context: Context, session_id: str, folder: Path
     async with context.db.transaction() as session:
         plan = await plan_export(session, session_id)
     async with AsyncExitStack() as stack:
-        tracks = [
-            (track, await local_track(context, stack, track.codec, track.segments)) for track in plan.tracks
-        ]
+        tracks = [(track, await local_track(context, stack, track.segments)) for track in plan.tracks]
         picture = next(local for track, local in tracks if track.media_type == "video")
         sounds = [local for track, local in tracks if track.media_type == "audio"]
         for number, (video, audio) in enumerate(
