@@ -1,6 +1,7 @@
 """What a capture keeps when ingest is killed, the store hangs, the database restarts, the disk is full."""
 
 import asyncio
+import io
 import os
 import random
 import secrets
@@ -121,7 +122,7 @@ async def test_a_kill_of_ingest_costs_a_second_at_most_and_no_session(
         assert session["status"] == "exported"
         # What was away stays away in time.
         video = await download(driver, session["exported_video_id"])
-        flashes, _, duration, _ = flashes_and_beeps(video)
+        flashes, _, duration, _ = flashes_and_beeps(io.BytesIO(video))
         assert duration == pytest.approx(ended - began, abs=2.0)
         assert any(at < kills[0] - began for at in flashes)
         assert any(at > kills[-1] - began for at in flashes)
