@@ -16,6 +16,7 @@ from tests.fixtures.probing import assert_every_frame_decodes, assert_every_segm
 from tests.fixtures.publisher import AudioTrack, Publisher, VideoTrack
 from tests.fixtures.stack import RunningStack
 from tests.fixtures.udp import Nat
+from tests.flows.test_crashes import come_back
 from tests.flows.test_recording import flashes_and_beeps, nearest
 
 CUT_SECONDS = 30.0
@@ -48,7 +49,7 @@ async def test_a_display_that_was_cut_off_and_changed_is_one_stream(stack: Runni
             await first.close()
         await asyncio.sleep(PLAYED_SECONDS)
         await leave(driver, returned)
-        last = await driver.publish("display:1", VideoTrack(Codec.VP8, width=320, height=180))
+        last = await come_back(driver, "display:1", VideoTrack(Codec.VP8, width=320, height=180))
         await asyncio.sleep(PLAYED_SECONDS)
         for publication in (mic, last):
             publication.publisher.track.stop()
