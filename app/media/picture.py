@@ -23,7 +23,8 @@ class CopiedPicture:
     def __init__(self, track: RecordedTrack, zero_us: int, ends_at_us: int) -> None:
         self._reader = TrackReader(track)
         self._zero_us, self._ends_at_us = zero_us, ends_at_us
-        self._template, self._several = _described(track)
+        self._template, differ = _described(track)
+        self._several = differ or self._template.codec_context.codec_tag == "avc3"
         self.width, self.height = self._template.width, self._template.height
 
     @property

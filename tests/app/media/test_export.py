@@ -267,6 +267,11 @@ def test_a_display_that_came_back_in_another_codec_is_one_picture(tmp_path: Path
     shown = pictures(made.path)
     assert len(shown) == 180
     assert [shown[at].width for at in (0, 59, 60, 119, 120, 179)] == [320, 320, 640, 640, 320, 320]
+    # Its file joined with another sound, as `exports/displays` has it.
+    again = RecordedTrack([RecordedSegment(Codec.H264, made.path, START_US, 12_000_000)])
+    joined = export_recording(again, [audio], tmp_path / "joined.mp4")
+    assert len(pictures(joined.path)) == 180
+    assert b"avc3" in joined.path.read_bytes()[:2000]
 
 
 def test_a_microphone_that_came_back_in_another_codec_is_one_sound(tmp_path: Path) -> None:
