@@ -58,7 +58,7 @@ async def test_a_display_that_was_cut_off_and_changed_is_one_stream(stack: Runni
             await publication.publisher.close()
         session = await driver.wait_for("exported", "failed")
         assert session["status"] == "exported"
-        assert [row["name"] for row in session["rtstreams"]] == ["mic:default", "display:1"]
+        assert len({row["id"] for row in session["rtstreams"]}) == 2
 
         # The export keeps the gap in time, and picture and sound together behind it.
         began = mic.publisher.track.started_at
