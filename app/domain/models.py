@@ -3,7 +3,7 @@
 from app.domain.accounts.models import Account, ApiKey, ClientToken
 from app.domain.assets.models import Asset, Playback
 from app.domain.collections.models import Collection
-from app.domain.exports.models import MixWindow
+from app.domain.exports.models import ConvertedRun, MixWindow
 from app.domain.nodes.models import IngestNode
 from app.domain.operations.models import Operation
 from app.domain.outbox.models import OutboxMessage
@@ -21,6 +21,7 @@ __all__ = [
     "Channel",
     "ClientToken",
     "Collection",
+    "ConvertedRun",
     "IngestNode",
     "MixWindow",
     "Operation",

@@ -18,11 +18,10 @@ NOTHING: Block = np.empty((0, CHANNELS), np.float32)
 
 
 class BlockDecoder(Protocol):
-    """Decodes one track's packets in order. Implementers: `OpusBlocks`, `AacBlocks`."""
+    """Decodes packets of one codec in order. Implementers: `OpusBlocks`, `AacBlocks`."""
 
-    @property
-    def damaged_packets(self) -> int:
-        """How many packets gave nothing because they were damaged."""
+    damaged_packets: int
+    """How many packets gave nothing because they were damaged."""
 
     def decode(self, packet: RecordedPacket) -> Block:
         """The packet's samples; none for a damaged one, which is counted."""
@@ -70,6 +69,20 @@ class AacBlocks:
         return np.ascontiguousarray(np.broadcast_to(planes[:CHANNELS], (CHANNELS, planes.shape[1])).T)
 
 
-def open_block_decoder(codec: Codec) -> BlockDecoder:
-    """The decoder for a track of `codec`."""
-    return AacBlocks() if codec is Codec.AAC else OpusBlocks()
+class TrackBlocks:
+    """Decodes one track's packets in order, each by the decoder of its codec."""
+
+    def __init__(self) -> None:
+        self._decoders: dict[Codec, BlockDecoder] = {}
+
+    @property
+    def damaged_packets(self) -> int:
+        return sum(decoder.damaged_packets for decoder in self._decoders.values())
+
+    def decode(self, packet: RecordedPacket) -> Block:
+        """The packet's samples; none for a damaged one, which is counted."""
+        decoder = self._decoders.get(packet.codec)
+        if decoder is None:
+            decoder = AacBlocks() if packet.codec is Codec.AAC else OpusBlocks()
+            self._decoders[packet.codec] = decoder
+        return decoder.decode(packet)

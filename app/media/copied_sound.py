@@ -95,7 +95,7 @@ class OpusSound:
     """
 
     def __init__(self, track: RecordedTrack, *, zero_us: int) -> None:
-        assert track.codec is Codec.OPUS
+        assert track.codecs <= {Codec.OPUS}
         self._reader = TrackReader(track)
         self._zero_us = zero_us
 

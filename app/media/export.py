@@ -7,7 +7,7 @@ import av
 
 from app.base.errors import Unprocessable
 from app.media.copied_sound import CopiedSound
-from app.media.picture import CopiedPicture, TranscodedPicture, open_picture
+from app.media.picture import CopiedPicture
 from app.media.recorded import RecordedSegment, RecordedTrack
 from app.media.writing import AUDIO_FRAGMENTS, VIDEO_FRAGMENTS, ExportedFile, write_interleaved
 
@@ -25,13 +25,13 @@ def export_recording(
 ) -> ExportedFile:
     """Write `target` (`.mp4`, or `.m4a` without video) and tell how it came out.
 
-    The file's time counts from `zero_us`. H.264 is copied and its first picture shown from zero, its last
-    until `ends_at_us`; VP8 is transcoded. `on_progress` hears fractions from 0 to 1. Raises `Unprocessable`
+    The file's time counts from `zero_us`. The video is H.264, copied; its first picture is shown from zero,
+    its last until `ends_at_us`. `on_progress` hears fractions from 0 to 1. Raises `Unprocessable`
     when there is nothing to export; nothing is left at `target` on failure.
     """
     if ends_at_us <= zero_us or not (sound or (video and video.segments)):
         raise Unprocessable("Nothing was recorded that could be exported.")
-    picture = open_picture(video, zero_us, ends_at_us) if video and video.segments else None
+    picture = CopiedPicture(video, zero_us, ends_at_us) if video and video.segments else None
     try:
         seconds = (ends_at_us - zero_us) / 1_000_000
         duration_seconds = _write(picture, sound, target, seconds, on_progress)
@@ -48,12 +48,11 @@ def export_recording(
         width=picture.width if picture else None,
         height=picture.height if picture else None,
         skipped_segments=sum(part.skipped_segments for part in (picture, sound) if part),
-        damaged_packets=picture.damaged_packets if picture else 0,
     )
 
 
 def _write(
-    picture: CopiedPicture | TranscodedPicture | None,
+    picture: CopiedPicture | None,
     sound: CopiedSound | None,
     target: Path,
     seconds: float,

@@ -28,7 +28,7 @@ _OPTIONS = {
 }
 
 
-StoredSegment = tuple[bytes, int, int]  # data, start in Unix microseconds, duration in microseconds
+StoredSegment = tuple[Codec, bytes, int, int]  # data, start in Unix microseconds, duration in microseconds
 
 
 def piece_us(number: int, start_us: int) -> tuple[int, int]:
@@ -54,18 +54,15 @@ def needed_us(number: int, start_us: int) -> tuple[int, int]:
     return starts - _LEAD_FRAMES * _FRAME_SAMPLES * 1_000_000 // RATE_HZ, ends + LOOKAHEAD_US
 
 
-def make_mix(
-    tracks: Sequence[tuple[Codec, Sequence[StoredSegment]]], number: int, start_us: int, *, zero_us: int
-) -> bytes:
+def make_mix(tracks: Sequence[Sequence[StoredSegment]], number: int, start_us: int, *, zero_us: int) -> bytes:
     """Piece `number` as a fragmented MP4, its media time counted from `zero_us`.
 
-    `tracks` are each stream's codec and its segments that the piece needs.
+    `tracks` are each stream's segments that the piece needs.
     """
     from_us, until_us = needed_us(number, start_us)
     with tempfile.TemporaryDirectory(prefix="capture-mix-") as folder:
         placed = [
-            PlacedTrack(_track(codec, segments, Path(folder), name), from_us)
-            for name, (codec, segments) in enumerate(tracks)
+            PlacedTrack(_track(segments, Path(folder), name), from_us) for name, segments in enumerate(tracks)
         ]
         samples = round((until_us - from_us) * RATE_HZ / 1_000_000)
         frames = mixed([Sound(one.blocks()) for one in placed], samples)
@@ -85,10 +82,10 @@ def make_mix(
     return file.getvalue()
 
 
-def _track(codec: Codec, segments: Sequence[StoredSegment], folder: Path, name: int) -> RecordedTrack:
+def _track(segments: Sequence[StoredSegment], folder: Path, name: int) -> RecordedTrack:
     written = []
-    for number, (data, started_at_us, duration_us) in enumerate(segments):
+    for number, (codec, data, started_at_us, duration_us) in enumerate(segments):
         path = folder / f"{name}-{number}.mp4"
         path.write_bytes(data)
-        written.append(RecordedSegment(path, started_at_us, duration_us))
-    return RecordedTrack(codec, written)
+        written.append(RecordedSegment(codec, path, started_at_us, duration_us))
+    return RecordedTrack(written)

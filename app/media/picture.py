@@ -1,4 +1,4 @@
-"""A recorded video track as H.264 packets on a timeline: copied where it is H.264, transcoded where VP8."""
+"""A recorded H.264 track as packets on a timeline; VP8 has been converted before (`media.conversion`)."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,21 +8,23 @@ import av
 
 from app.base.errors import Unprocessable
 from app.media.annexb import SPS, avcc_parameter_sets, length_prefixed_units, nal_type
-from app.media.frames import Codec
 from app.media.recorded import OPEN_OPTIONS, RecordedPacket, RecordedTrack, TrackReader
-from app.media.writing import KEYFRAME_SECONDS, VIDEO_TIME_BASE, add_h264_stream
+from app.media.writing import VIDEO_TIME_BASE
 
 _HEADER_BYTES = 4096  # of a segment: its boxes `ftyp` and `moov` take less than 1 kB
 
 
 class CopiedPicture:
-    """H.264 packets as recorded. Where parameter sets change on the way, they travel in band (`avc3`)."""
+    """H.264 packets as recorded. Where parameter sets change on the way, they travel in band (`avc3`).
+
+    Raises `Unprocessable` if no segment of the track can be read.
+    """
 
     def __init__(self, track: RecordedTrack, zero_us: int, ends_at_us: int) -> None:
-        self.damaged_packets = 0
         self._reader = TrackReader(track)
         self._zero_us, self._ends_at_us = zero_us, ends_at_us
-        self._template, self._several = _described(track)
+        self._template, differ = _described(track)
+        self._several = differ or self._template.codec_context.codec_tag == "avc3"
         self.width, self.height = self._template.width, self._template.height
 
     @property
@@ -41,7 +43,7 @@ class CopiedPicture:
         """Yield the packets in order; the first is shown from zero on, the last until the end."""
         held: RecordedPacket | None = None
         last_ticks = -1
-        for packet in _decodable(self._reader.packets(), self._zero_us):
+        for packet in decodable(self._reader.packets(), self._zero_us):
             if held is not None:
                 made = self._made(held, packet.at_us, last_ticks, stream)
                 last_ticks = made.pts or 0
@@ -66,55 +68,7 @@ class CopiedPicture:
         return made
 
 
-class TranscodedPicture:
-    """VP8 decoded and encoded as H.264 in the size of its first picture."""
-
-    def __init__(self, track: RecordedTrack, zero_us: int, ends_at_us: int) -> None:
-        self.damaged_packets = 0
-        self._reader = TrackReader(track)
-        self._zero_us, self._ends_at_us = zero_us, ends_at_us
-        template, _ = _described(track)
-        self.width, self.height = template.width // 2 * 2, template.height // 2 * 2
-
-    @property
-    def skipped_segments(self) -> int:
-        return self._reader.skipped_segments
-
-    def add_stream(self, output: av.container.OutputContainer) -> av.VideoStream:
-        """Add the track to `output`."""
-        return add_h264_stream(output, self.width, self.height)
-
-    def packets(self, stream: av.VideoStream) -> "Iterator[av.Packet[Any]]":
-        """Yield the packets in order; the first is shown from zero on."""
-        decoder = av.CodecContext.create("vp8", "r")
-        assert isinstance(decoder, av.VideoCodecContext)
-        last_ticks, next_key_ticks = -1, 0
-        for packet in _decodable(self._reader.packets(), self._zero_us):
-            try:
-                pictures = decoder.decode(av.Packet(packet.data))
-            except av.FFmpegError:
-                self.damaged_packets += 1  # the picture stands until the next good one
-                continue
-            for picture in pictures:
-                ticks = _ticks(packet.at_us - self._zero_us)
-                ticks = 0 if last_ticks < 0 else max(ticks, last_ticks + 1)
-                shown = picture.reformat(width=self.width, height=self.height, format="yuv420p")
-                shown.pts, shown.time_base, last_ticks = ticks, VIDEO_TIME_BASE, ticks
-                shown.pict_type = av.video.frame.PictureType.NONE
-                if ticks >= next_key_ticks:
-                    shown.pict_type = av.video.frame.PictureType.I
-                    next_key_ticks = ticks + _ticks(round(KEYFRAME_SECONDS * 1_000_000))
-                yield from stream.encode(shown)
-        yield from stream.encode(None)
-
-
-def open_picture(track: RecordedTrack, zero_us: int, ends_at_us: int) -> "CopiedPicture | TranscodedPicture":
-    """Raises `Unprocessable` if no segment of the track can be read."""
-    kind = CopiedPicture if track.codec is Codec.H264 else TranscodedPicture
-    return kind(track, zero_us, ends_at_us)
-
-
-def _decodable(packets: Iterator[RecordedPacket], zero_us: int) -> Iterator[RecordedPacket]:
+def decodable(packets: Iterator[RecordedPacket], zero_us: int) -> Iterator[RecordedPacket]:
     """Leave out what no decoder could use: frames before the first key frame, or after a hole.
 
     Of the frames before `zero_us` only those from the last key frame on are kept.
@@ -154,7 +108,7 @@ def _described(track: RecordedTrack) -> tuple[av.VideoStream, bool]:
 
 def _avcc(path: Path) -> bytes:
     """The decoder configuration that a segment's header holds, read without opening the segment for demuxing:
-    an hour has 900. Empty where there is none, as in VP8, and where it is cut off."""
+    an hour has 900. Empty where there is none and where it is cut off."""
     try:
         with path.open("rb") as file:
             head = file.read(_HEADER_BYTES)

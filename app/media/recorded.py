@@ -21,6 +21,7 @@ OPEN_OPTIONS = {"probesize": "32"}
 class RecordedSegment:
     """One segment file; `started_at_us` is the wall clock of its first frame."""
 
+    codec: Codec
     path: Path
     started_at_us: int
     duration_us: int
@@ -32,16 +33,20 @@ class RecordedSegment:
 
 @dataclass(frozen=True, slots=True)
 class RecordedTrack:
-    """One channel's segments, in time order."""
+    """One channel's segments, in time order; a publisher may have come back with another codec."""
 
-    codec: Codec
     segments: Sequence[RecordedSegment]
+
+    @property
+    def codecs(self) -> set[Codec]:
+        return {segment.codec for segment in self.segments}
 
 
 class RecordedPacket(NamedTuple):
     """One encoded frame of a segment. `description` is its codec's out-of-band data (avcC for H.264);
     `after_hole` says that a segment before this frame could not be read to its end."""
 
+    codec: Codec
     data: bytes
     at_us: int
     duration_us: int
@@ -84,6 +89,7 @@ def _packets(segment: RecordedSegment, *, after_hole: bool) -> Iterator[Recorded
                 continue
             first = packet.pts if first is None else first
             yield RecordedPacket(
+                segment.codec,
                 bytes(packet),
                 segment.started_at_us + round((packet.pts - first) * tick_us),
                 round((packet.duration or 0) * tick_us),

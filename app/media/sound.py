@@ -8,7 +8,8 @@ import av
 import av.filter
 import numpy as np
 
-from app.media.blocks import CHANNELS, NOTHING, RATE_HZ, Block, open_block_decoder
+from app.media.blocks import CHANNELS, NOTHING, RATE_HZ, Block, TrackBlocks
+from app.media.frames import Codec
 from app.media.recorded import RecordedTrack, TrackReader
 
 __all__ = ["CHANNELS", "RATE_HZ", "Block", "PlacedTrack", "Sound", "mixed"]
@@ -78,7 +79,7 @@ class PlacedTrack:
         mark_us: int | None = None,
     ) -> None:
         self._reader = TrackReader(track)
-        self._decoder = open_block_decoder(track.codec)
+        self._decoder = TrackBlocks()
         self._zero_us = zero_us
         self._resume = resume
         self._mark_us = mark_us
@@ -98,21 +99,25 @@ class PlacedTrack:
         drift = 0.0
         correcting = False
         resume = self._resume
+        codec: Codec | None = None
         for packet in self._reader.packets():
             if resume and packet.at_us < resume.at_us:
                 continue
             samples = self._decoder.decode(packet)
             target = round((packet.at_us - self._zero_us) * RATE_HZ / 1_000_000)
+            # Another codec is another publisher: nothing of the one before tells where its sound lies.
+            jump = _JUMP if packet.codec is codec or codec is None else 0
+            codec = packet.codec
             if resume and packet.at_us == resume.at_us:
                 position, drift, correcting = target + resume.offset, resume.drift, resume.correcting
             resume = None
             if self._mark_us is not None and packet.at_us >= self._mark_us:
                 self._mark_us = None
-                if position is not None and abs(target - position) <= _JUMP:
+                if position is not None and abs(target - position) <= jump:
                     self.placement = Placement(packet.at_us, position - target, drift, correcting)
-            if position is None or target - position > _JUMP:
+            if position is None or target - position > jump:
                 position, drift, correcting = target, 0.0, False
-            elif target - position < -_JUMP:
+            elif target - position < -jump:
                 samples = samples[position - target :]
                 drift, correcting = 0.0, False
             else:

@@ -15,6 +15,8 @@ from app.media.sound import RATE_HZ
 VIDEO_TIME_BASE = Fraction(1, 90_000)
 KEYFRAME_SECONDS = 4.0
 _AUDIO_BIT_RATE = 128_000
+# Without B frames the order of decoding and the order of time are the same.
+X264_OPTIONS = {"preset": "veryfast", "crf": "23", "bf": "0", "forced-idr": "1"}
 
 # A fragment begins at a key frame at least 2 s after the last, or after 30 s where there is none: the muxer
 # holds a fragment in memory, and a screen that was shared for a minute may be followed by an hour of sound.
@@ -31,8 +33,7 @@ AUDIO_FRAGMENTS = {
 
 @dataclass(frozen=True, slots=True)
 class ExportedFile:
-    """A fragmented MP4. `skipped_segments` counts recorded segments that could not be read to their end,
-    `damaged_packets` those in readable ones that a decoder refused."""
+    """A fragmented MP4. `skipped_segments` counts recorded segments that could not be read to their end."""
 
     path: Path
     duration_seconds: float
@@ -41,7 +42,6 @@ class ExportedFile:
     width: int | None
     height: int | None
     skipped_segments: int = 0
-    damaged_packets: int = 0
 
 
 def add_h264_stream(output: av.container.OutputContainer, width: int, height: int) -> av.VideoStream:
@@ -50,8 +50,7 @@ def add_h264_stream(output: av.container.OutputContainer, width: int, height: in
     stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
     stream.time_base = stream.codec_context.time_base = VIDEO_TIME_BASE
     stream.codec_context.gop_size = 1_000
-    # Without B frames the order of decoding and the order of time are the same.
-    stream.codec_context.options = {"preset": "veryfast", "crf": "23", "bf": "0", "forced-idr": "1"}
+    stream.codec_context.options = X264_OPTIONS
     return stream
 
 

@@ -64,12 +64,8 @@ class Mix:
             for sound in self.sounds
         ]
 
-        async def read(context: Context) -> list[tuple[Codec, list[StoredSegment]]]:
-            return [
-                (Codec(rows[0].codec), [await _stored(context, row) for row in rows])
-                for rows in needed
-                if rows
-            ]
+        async def read(context: Context) -> list[list[StoredSegment]]:
+            return [[await _stored(context, row) for row in rows] for rows in needed if rows]
 
         return ClipSource(
             identity=" ".join([name, str(low), *(row.id for rows in needed for row in rows)]),
@@ -80,7 +76,7 @@ class Mix:
 
 async def _stored(context: Context, row: Segment) -> StoredSegment:
     data = b"".join([block async for block in context.storage.read(row.storage_key)])
-    return data, row.started_at_us, row.duration_us
+    return Codec(row.codec), data, row.started_at_us, row.duration_us
 
 
 def stretch_ends_us(stretch: RecordedStretch) -> int:

@@ -36,6 +36,16 @@ def mix_prefix(account_id: str, session_id: str) -> str:
     return f"{account_id}/mixes/{session_id}/"
 
 
+def conversion_key(account_id: str, session_id: str, render_id: str) -> str:
+    """A run of a session's pictures in another codec, kept until the session is exported."""
+    return f"{conversion_prefix(account_id, session_id)}{render_id}.mp4"
+
+
+def conversion_prefix(account_id: str, session_id: str) -> str:
+    """Every converted run of a session."""
+    return f"{account_id}/conversions/{session_id}/"
+
+
 def asset_key(account_id: str, asset_id: str, render_id: str, extension: str) -> str:
     """A finished file of one asset. `render_id` keeps a retried render off the key of the first try."""
     return f"{asset_prefix(account_id, asset_id)}{render_id}.{extension}"

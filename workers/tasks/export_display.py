@@ -1,7 +1,6 @@
 """Exports another display of an exported session: its picture with the sound of the session's recording."""
 
 import asyncio
-import tempfile
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from app.media.export import ExportedFile, RecordedSegment, RecordedTrack, expor
 from app.media.frames import Codec
 from app.process import Context
 from workers.tasks.lease import Lease
+from workers.tasks.scratch import scratch_folder
 from workers.tasks.store_media import store_media
 
 SESSION_SECONDS = 60.0
@@ -45,7 +45,7 @@ async def _planned(context: Context, operation: Operation) -> DisplayExport:
 
 async def _make(context: Context, operation: Operation, planned: DisplayExport, lease: Lease) -> StoredFile:
     async with AsyncExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="capture-export-")))
+        folder = await stack.enter_async_context(scratch_folder(context))
         picture = await stack.enter_async_context(context.storage.local_path(planned.picture.storage_key))
         sound = await stack.enter_async_context(context.storage.local_path(planned.sound.storage_key))
         exported = await asyncio.to_thread(_joined, planned, picture, sound, folder / "export.mp4", lease)
@@ -60,7 +60,7 @@ async def _make(context: Context, operation: Operation, planned: DisplayExport, 
 
 def _joined(planned: DisplayExport, picture: Path, sound: Path, target: Path, lease: Lease) -> ExportedFile:
     zero_us = planned.picture.started_at_us or 0
-    track = RecordedTrack(Codec.H264, [RecordedSegment(picture, zero_us, _length_us(planned.picture))])
+    track = RecordedTrack([RecordedSegment(Codec.H264, picture, zero_us, _length_us(planned.picture))])
     return export_recording(
         track,
         sound_of_file(sound),

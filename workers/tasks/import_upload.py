@@ -1,7 +1,6 @@
 """Makes an uploaded file, or one from elsewhere, an asset: images as they are, all else as playable media."""
 
 import asyncio
-import tempfile
 from pathlib import Path
 
 from app.base.errors import UnsupportedMedia
@@ -17,6 +16,7 @@ from app.process import Context
 from app.storage.keys import asset_key, upload_key
 from workers.tasks.fetch_upload import fetch_upload
 from workers.tasks.lease import Lease
+from workers.tasks.scratch import scratch_folder
 from workers.tasks.store_media import store_media
 
 
@@ -84,7 +84,7 @@ async def _stored_media(
     lease: Lease,
 ) -> StoredFile:
     media = found if kind == found.kind else SniffedMedia("audio", True, found.duration_seconds)
-    with tempfile.TemporaryDirectory(prefix="capture-upload-") as folder:
-        target = Path(folder) / "upload.mp4"
+    async with scratch_folder(context) as folder:
+        target = folder / "upload.mp4"
         taken = await asyncio.to_thread(take_in, path, media, target, lease.report)
         return await store_media(context, taken, account_id=account_id, asset_id=asset_id)

@@ -57,7 +57,7 @@ async def _make(
         return False
     async with AsyncExitStack() as stack:
         tracks = {
-            stream_id: await local_track(context, stack, segments[0].codec, segments)
+            stream_id: await local_track(context, stack, segments)
             for stream_id, segments in window.segments.items()
         }
         mixed = await asyncio.to_thread(mix_window, window.number, tracks, placements)

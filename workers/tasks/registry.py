@@ -7,6 +7,7 @@ from app.base.settings import Settings
 from app.domain.outbox.jobs import Job
 from app.process import Context
 from workers.engines.registry import open_speech_engine
+from workers.tasks.convert_picture import convert_picture
 from workers.tasks.deliver_webhooks import deliver_webhooks
 from workers.tasks.keep_house import keep_house
 from workers.tasks.mix_sound import mix_sound
@@ -20,6 +21,7 @@ TASKS: dict[Job, Callable[[Context, str], Coroutine[Any, Any, None]]] = {
     Job.DELIVER_WEBHOOKS: deliver_webhooks,
     Job.TRANSCRIBE_CHUNK: transcribe_chunk,
     Job.MIX_SOUND: mix_sound,
+    Job.CONVERT_PICTURE: convert_picture,
     Job.REQUEST_EXPORT: request_session_export,
     Job.RUN_OPERATION: run_operation,
     Job.TIDY_EXPORT: tidy_export,

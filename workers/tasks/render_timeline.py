@@ -1,9 +1,7 @@
 """Renders an editor timeline into a new video asset that plays as a stream."""
 
 import asyncio
-import tempfile
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 from app.domain.assets.links import asset_links
 from app.domain.assets.service import add_asset, asset_id_of
@@ -13,6 +11,7 @@ from app.domain.timelines.service import load_timeline
 from app.media.editor.render import render_timeline as render
 from app.process import Context
 from workers.tasks.lease import Lease
+from workers.tasks.scratch import scratch_folder
 from workers.tasks.store_media import store_media
 
 
@@ -21,7 +20,7 @@ async def render_timeline(context: Context, operation: Operation, lease: Lease) 
     async with context.db.transaction() as session:
         loaded = await load_timeline(session, operation.account_id, operation.request)
     async with AsyncExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="capture-render-")))
+        folder = await stack.enter_async_context(scratch_folder(context))
         files = {
             asset_id: await stack.enter_async_context(context.storage.local_path(asset.storage_key))
             for asset_id, asset in loaded.assets.items()

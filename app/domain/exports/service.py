@@ -30,7 +30,6 @@ class PlannedTrack:
     stream_id: str
     name: str
     media_type: str
-    codec: str
     segments: tuple[Segment, ...]
 
 
@@ -122,9 +121,7 @@ async def plan_export(session: AsyncSession, session_id: str) -> ExportPlan:
     for stream in await list_session_streams(session, session_id):
         segments = await list_segments(session, stream.id) if stream.store else []
         if segments:
-            tracks.append(
-                PlannedTrack(stream.id, stream.name, stream.media_type, segments[0].codec, tuple(segments))
-            )
+            tracks.append(PlannedTrack(stream.id, stream.name, stream.media_type, tuple(segments)))
     if not tracks:
         raise Conflict("this session recorded nothing", code="nothing_recorded")
     videos = [track for track in tracks if track.media_type == "video"]

@@ -1,4 +1,4 @@
-"""What an export leaves behind: windows of the mix, and the files of tries that were cut short."""
+"""What an export leaves behind: the mix, converted pictures, and the files of tries that were cut short."""
 
 from dataclasses import dataclass
 
@@ -7,13 +7,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.assets.models import Asset
 from app.domain.assets.service import asset_id_of
-from app.domain.exports.models import MixWindow
+from app.domain.exports.models import ConvertedRun, MixWindow
 from app.domain.operations.models import Operation
 from app.domain.operations.service import OperationKind
 from app.domain.sessions.models import CaptureSession
 from app.domain.sessions.states import Status
 from app.domain.streams.service import list_session_streams
-from app.storage.keys import asset_prefix, mix_prefix
+from app.storage.keys import asset_prefix, conversion_prefix, mix_prefix
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +25,12 @@ class Leftovers:
 
 
 async def take_leftovers(session: AsyncSession, session_id: str) -> Leftovers | None:
-    """Forget the session's mix, and say what may be deleted; None while its export is still to come."""
+    """Forget what was made for the session's export, and what may be deleted; None before it has ended."""
     capture = await session.get(CaptureSession, session_id)
     if capture is None or capture.status not in (Status.EXPORTED, Status.FAILED):
         return None
-    await session.execute(delete(MixWindow).where(MixWindow.capture_session_id == session_id))
+    for made in (MixWindow, ConvertedRun):
+        await session.execute(delete(made).where(made.capture_session_id == session_id))
     displays = await session.scalars(
         select(Operation.id).where(
             Operation.account_id == capture.account_id,
@@ -47,6 +48,7 @@ async def take_leftovers(session: AsyncSession, session_id: str) -> Leftovers | 
     return Leftovers(
         prefixes=(
             mix_prefix(capture.account_id, session_id),
+            conversion_prefix(capture.account_id, session_id),
             *(asset_prefix(capture.account_id, asset_id) for asset_id in sorted(asset_ids)),
         ),
         kept_keys=frozenset(key for row in kept for key in row if key),

@@ -18,6 +18,7 @@ class Job(StrEnum):
     DELIVER_WEBHOOKS = "deliver_webhooks"
     TRANSCRIBE_CHUNK = "transcribe_chunk"
     MIX_SOUND = "mix_sound"
+    CONVERT_PICTURE = "convert_picture"
     REQUEST_EXPORT = "request_export"
     RUN_OPERATION = "run_operation"
     TIDY_EXPORT = "tidy_export"

@@ -6,10 +6,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.base.errors import NotFound
 from app.domain.outbox.jobs import Job, enqueue
+from app.domain.sessions.models import Channel
 from app.domain.sessions.service import fail
 from app.domain.sessions.states import LEGAL_MOVES, Status
 from app.domain.streams.models import PublisherState, Segment, Stream, StreamSpool
 from app.domain.streams.service import lock_both, stop_if_drained
+from app.media.frames import Codec
 from app.media.windows import window_at
 
 # Sound of one stream may be stored so much later than that of another and still be in the mix at once.
@@ -19,7 +21,8 @@ MIX_DELAY_US = 10_000_000
 async def add_segment(session: AsyncSession, segment: Segment) -> None:
     """Register a recorded piece whose object is in storage, once.
 
-    The first sound to come `MIX_DELAY_US` after the end of a window of the mix rings for that to be made.
+    The first sound to come `MIX_DELAY_US` after the end of a window of the mix rings for that to be made, and
+    VP8 of the primary display for its conversion.
     Raises `NotFound` when its stream was deleted.
     """
     stream = await session.get(Stream, segment.stream_id)
@@ -32,6 +35,10 @@ async def add_segment(session: AsyncSession, segment: Segment) -> None:
     due = window_at(segment.started_at_us - MIX_DELAY_US) != window_at(segment.ended_at_us - MIX_DELAY_US)
     if due and stream.media_type == "audio":
         await enqueue(session, Job.MIX_SOUND, stream.capture_session_id)
+    if segment.codec == Codec.VP8:
+        channel = await session.get_one(Channel, stream.channel_id)
+        if channel.is_primary:
+            await enqueue(session, Job.CONVERT_PICTURE, stream.capture_session_id)
 
 
 async def spool_opened(session: AsyncSession, stream_id: str, spool: str) -> None:

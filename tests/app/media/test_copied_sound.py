@@ -7,7 +7,6 @@ import pytest
 from app.media import export
 from app.media.copied_sound import OpusSound, sound_of_file
 from app.media.export import ExportedFile
-from app.media.frames import Codec
 from app.media.recorded import RecordedTrack
 from tests.fixtures.media import (
     OPUS_RATE_HZ,
@@ -58,7 +57,7 @@ def test_what_a_returning_publisher_sends_again_is_left_out(tmp_path: Path) -> N
     packets = opus_packets(tone(6.0))
     again = opus_packets(tone(3.0), started_at_us=START_US + 5_800_000)
     segments = [*record(packets, tmp_path, "a").segments, *record(again, tmp_path, "b").segments]
-    made = copied(RecordedTrack(Codec.OPUS, segments), tmp_path / "out.m4a")
+    made = copied(RecordedTrack(segments), tmp_path / "out.m4a")
     with av.open(str(made.path)) as container:
         times = [packet.pts for packet in container.demux(audio=0) if packet.size]
     assert times == sorted(set(times))

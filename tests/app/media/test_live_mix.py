@@ -8,20 +8,20 @@ import pytest
 from app.media.fmp4 import SegmentMuxer
 from app.media.frames import Codec
 from app.media.hls import index_file
-from app.media.live_mix import make_mix, needed_us, piece_us, pieces_until
+from app.media.live_mix import StoredSegment, make_mix, needed_us, piece_us, pieces_until
 from tests.fixtures.media import START_US, cut, opus_packets, tone
 
 ZERO_US = START_US - 3_000_000
 
 
-def segments(hz: float, seconds: float) -> list[tuple[bytes, int, int]]:
+def segments(hz: float, seconds: float) -> list[StoredSegment]:
     made = []
     for run in cut(opus_packets(tone(seconds, hz=hz, level=0.2)), 4.0):
         muxer = SegmentMuxer(run[0].codec, zero_us=ZERO_US)
         for frame in run:
             muxer.add(frame)
         segment = muxer.finish()
-        made.append((segment.data, segment.started_at_us, segment.duration_us))
+        made.append((Codec.OPUS, segment.data, segment.started_at_us, segment.duration_us))
     return made
 
 
@@ -30,10 +30,7 @@ def pieces(seconds: float) -> list[bytes]:
     made = []
     for number in range(pieces_until(START_US + round(seconds * 1e6), START_US, has_ended=False)):
         low, high = needed_us(number, START_US)
-        needed = [
-            (Codec.OPUS, [one for one in track if one[1] < high and one[1] + one[2] > low])
-            for track in tracks
-        ]
+        needed = [[one for one in track if one[2] < high and one[2] + one[3] > low] for track in tracks]
         made.append(make_mix(needed, number, START_US, zero_us=ZERO_US))
     return made
 

@@ -147,7 +147,7 @@ def test_where_there_is_no_window_there_is_silence(tmp_path: Path) -> None:
 def test_a_placement_of_a_packet_that_is_gone_is_no_harm(tmp_path: Path) -> None:
     track = record(opus_packets(tone(4.0), started_at_us=START_US), tmp_path, "mic")
     assert isinstance(track, RecordedTrack)
-    assert track.codec is Codec.OPUS
+    assert track.codecs == {Codec.OPUS}
     stale = {
         "mic": Placement(START_US + 500_001, 100, 0.0, False),
         "other": Placement(START_US, 0, 0.0, False),

@@ -3,18 +3,22 @@ from pathlib import Path
 
 import httpx
 import pytest
+from PIL import Image
 from videodb import build_iframe_embed_code
 
 from app.domain.assets.models import Asset
 from app.media.copied_sound import OpusSound
 from app.media.export import export_recording
+from app.media.recorded import RecordedTrack
 from app.pages.player import clock
 from tests.app.pages.conftest import Library
 from tests.fixtures.chromium import Page, open_chromium
 from tests.fixtures.http_ranges import serve
-from tests.fixtures.media import START_US, beeps, opus_packets, record
+from tests.fixtures.media import START_US, beeps, h264_frames, opus_packets, record, vp8_frames
+from tests.fixtures.media import export_recording as mixed_recording
 
 SECONDS = 12.0
+PLACE = "(box => [box.left, box.top, box.width, box.height])(video.getBoundingClientRect())"
 # Sound and picture are decoded at all, and where the player is.
 SEEN = "({at: video.currentTime, width: video.videoWidth, sound: video.webkitAudioDecodedByteCount})"
 
@@ -80,6 +84,38 @@ async def test_a_channels_own_sound_plays_as_it_was_recorded(
         await page.wait_for("!video.seeking && video.currentTime > 5.5")
         await page.evaluate("video.currentTime = 11.3")
         await page.wait_for("video.ended")
+        assert page.complaints == []
+
+
+async def test_a_display_of_two_codecs_and_sizes_is_seen(
+    base_url: str, library: Library, tmp_path: Path
+) -> None:
+    runs = [
+        vp8_frames(seconds=6.0, width=640, height=360, flash=False),
+        h264_frames(seconds=6.0, width=320, height=180, flash=False, started_at_us=START_US + 6_000_000),
+    ]
+    tracks = [record(frames, tmp_path, f"display-{number}") for number, frames in enumerate(runs)]
+    track = RecordedTrack([segment for one in tracks for segment in one.segments])
+    audio = record(opus_packets(beeps(12.0)), tmp_path, "mic")
+    asset = await library.add(mixed_recording(track, [audio], tmp_path / "out.mp4"))
+    async with open_chromium(tmp_path) as page:
+        await page.goto(f"{base_url}/watch?v={asset.playback_slug}")
+        await play(page)
+        for at, width in ((2.0, 640), (7.0, 320)):
+            await page.evaluate(f"video.currentTime = {at}")
+            await page.wait_for(f"!video.seeking && video.currentTime > {at} && video.videoWidth == {width}")
+            await page.screenshot(tmp_path / f"{width}.png")
+            left, top, wide, high = await page.evaluate(PLACE)
+            with Image.open(tmp_path / f"{width}.png") as shot:
+                seen = shot.convert("RGB").crop((left, top, left + wide, top + high))
+            # The red block moves over the dark gradient: a black or green picture has neither.
+            colours = seen.getcolors(seen.width * seen.height) or []
+            assert len(colours) > 100
+            reddest = max(red - max(green, blue) for _, (red, green, blue) in colours)
+            assert reddest > 120
+        await page.evaluate("video.currentTime = 11.3")
+        await page.wait_for("video.ended")
+        assert (await page.evaluate(SEEN))["sound"] > 0
         assert page.complaints == []
 
 

@@ -7,15 +7,14 @@ from pathlib import Path
 
 import av
 import pytest
-from sqlalchemy import select
 
 from app.base.settings import Settings
 from app.domain.assets.models import Asset
-from app.domain.assets.service import asset_id_of
 from app.domain.exports.mixing import mixed_windows
-from app.domain.streams.models import Stream
+from app.media.frames import Codec
 from app.media.recorded import RecordedTrack
 from app.process import Context
+from tests.fixtures.doomed_worker import POINTS
 from tests.fixtures.factories import (
     Tenant,
     events_of,
@@ -27,6 +26,8 @@ from tests.fixtures.factories import (
 from tests.fixtures.media import START_US, beep_seconds, flash_seconds
 from tests.fixtures.recorded_sessions import (
     CHANNELS,
+    assets_of,
+    exported_files,
     make_recorded,
     recorded_tracks,
     requested_export,
@@ -35,12 +36,10 @@ from tests.fixtures.recorded_sessions import (
 )
 from workers.tasks.mix_sound import mix_sound
 from workers.tasks.run_operation import run_operation
+from workers.tasks.scratch import scratch_folder
 from workers.tasks.tidy_export import tidy_export
 
 SYNC_SECONDS = 0.04
-# Every third step of an export whose mix is two windows and whose files are four; at the last but one it is
-# written that the session is exported, and at the last that has been committed.
-KILLED_AT = (2, 5, 8, 11, 14, 17, 20, 23, 26, 28)
 LEASE_SECONDS = 1.0
 
 
@@ -54,19 +53,6 @@ def tracks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RecordedTrack]
     """Ten seconds of three channels, over the edge of a window of the mix."""
     folder = tmp_path_factory.mktemp("tracks")
     return recorded_tracks(folder, seconds=10.0, started_at_us=START_US - 4_000_000)
-
-
-async def assets_of(context: Context, session_id: str) -> dict[str, Asset]:
-    """The session's assets by the stream's name, the muxed recording as `whole`."""
-    async with context.db.transaction() as session:
-        found = await session.execute(
-            select(Stream.name, Asset)
-            .join(Asset, Asset.id == Stream.exported_asset_id)
-            .where(Stream.capture_session_id == session_id)
-        )
-        assets = {name: asset for name, asset in found}  # noqa: C416 - rows are no pairs to the type checker
-        assets["whole"] = await session.get_one(Asset, asset_id_of("video", session_id))
-        return assets
 
 
 async def objects(context: Context, tenant: Tenant, kind: str) -> set[str]:
@@ -84,10 +70,7 @@ async def test_an_export_is_in_step_and_every_file_counts_from_one_zero(
     operation = await requested_export(context, tenant, session_id)
     await run_operation(context, operation.id)
     assets = await assets_of(context, session_id)
-    paths = {}
-    for name, asset in assets.items():
-        async with context.storage.local_path(asset.storage_key) as path:
-            paths[name] = path
+    paths = await exported_files(context, session_id)
     flashes, heard = flash_seconds(paths["whole"]), beep_seconds(paths["whole"])
     whole, halves = heard[0::2], heard[1::2]
     for flash, one, other in zip(flashes, whole, halves, strict=True):
@@ -140,25 +123,28 @@ async def test_an_export_under_way_is_not_tidied(
 
 @pytest.mark.slow
 async def test_a_killed_export_is_taken_over_and_leaves_nothing_behind(
-    context: Context, settings: Settings, tenant: Tenant, tracks: dict[str, RecordedTrack]
+    context: Context, settings: Settings, tenant: Tenant, tmp_path: Path
 ) -> None:
-    """Kill -9 at ten points of ten exports: each is exported once, with one set of files."""
+    """Kill -9 at each point of an export: it is exported once, with one set of files."""
+    tracks = recorded_tracks(tmp_path, seconds=10.0, started_at_us=START_US - 4_000_000, display=Codec.VP8)
     turns = asyncio.Semaphore(2)
     strays = await asyncio.gather(
-        *(killed_at(step, context, settings, tenant, tracks, turns) for step in KILLED_AT)
+        *(killed_at(point, context, settings, tenant, tracks, turns) for point in POINTS)
     )
     assert sum(strays) >= 5
+    async with scratch_folder(context) as folder:
+        assert list(folder.parent.iterdir()) == [folder]
 
 
 async def killed_at(
-    step: int,
+    point: str,
     context: Context,
     settings: Settings,
     tenant: Tenant,
     tracks: dict[str, RecordedTrack],
     turns: asyncio.Semaphore,
 ) -> int:
-    """Kill an export at a step and let another worker go on; returns how many strays were tidied."""
+    """Kill an export at a point and let another worker go on; returns how many strays were tidied."""
     session_id, _ = await make_recorded(context, tenant, tracks)
     operation = await requested_export(context, tenant, session_id)
     environment = os.environ | {
@@ -169,12 +155,12 @@ async def killed_at(
     }
     async with turns:
         worker = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.fixtures.doomed_worker", operation.id, str(step), env=environment
+            sys.executable, "-m", "tests.fixtures.doomed_worker", operation.id, point, env=environment
         )
-        assert await asyncio.wait_for(worker.wait(), 60) == -signal.SIGKILL
+        assert await asyncio.wait_for(worker.wait(), 60) == -signal.SIGKILL, point
         deadline = time.monotonic() + 30
         while await status_of(context, session_id) != "exported":
-            assert time.monotonic() < deadline, f"not recovered from a kill at step {step}"
+            assert time.monotonic() < deadline, f"not recovered from a kill at: {point}"
             await run_operation(context, operation.id)
             await asyncio.sleep(0.1)
     await run_operation(context, operation.id)
@@ -189,5 +175,6 @@ async def killed_at(
     await tidy_export(context, session_id)
     left = {key for prefix in prefixes for key in await context.storage.list_keys(prefix)}
     assert left == kept
-    assert await context.storage.list_keys(f"{tenant.account_id}/mixes/{session_id}/") == []
+    for kind in ("mixes", "conversions"):
+        assert await context.storage.list_keys(f"{tenant.account_id}/{kind}/{session_id}/") == []
     return len(made - kept)

@@ -51,7 +51,7 @@ async def test_a_window_is_rung_for_and_made_once_its_sound_is_there(
     }
     for segment in mic.segments:
         await clear_jobs(context)
-        await store_segment(context, tenant, streams["mic:default"], mic.codec, segment)
+        await store_segment(context, tenant, streams["mic:default"], segment)
         rung = any(segment.started_at_us < due <= segment.ended_at_us for due in due_at_us.values())
         assert await jobs_of(context, "mix_sound") == [session_id] * rung
         await mix_sound(context, session_id)
@@ -118,7 +118,7 @@ async def test_late_sound_makes_only_its_own_windows_again(
     assert [number for number in before if before[number] != after[number]] == [FIRST + 1]
     # At the edge of a window its neighbour hears it too, in its margin.
     at_edge = replace(late.segments[0], started_at_us=START_US + WINDOW_US - 3_100_000, duration_us=3_000_000)
-    await store_segment(context, tenant, streams["system_audio:default"], late.codec, at_edge)
+    await store_segment(context, tenant, streams["system_audio:default"], at_edge)
     assert await planned(context, session_id, whole=True) == [FIRST, FIRST + 1]
 
 
@@ -128,9 +128,7 @@ async def test_a_hundred_windows_in_only_the_newest_windows_are_looked_at(
     session_id, streams = await make_active(context, tenant)
     for later_us in (0, 100 * WINDOW_US):
         for segment in mic.segments:
-            await store_segment(
-                context, tenant, streams["mic:default"], mic.codec, segment, later_us=later_us
-            )
+            await store_segment(context, tenant, streams["mic:default"], segment, later_us=later_us)
     hour = window_at(BEGINS_US + 100 * WINDOW_US)
     newest = await planned(context, session_id, whole=False)
     assert newest == [hour, hour + 1]
