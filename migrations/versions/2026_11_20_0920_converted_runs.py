@@ -8,7 +8,7 @@ from typing import Sequence
 import sqlalchemy as sa
 from alembic import op
 revision: str = 'c41f6a8de207'
-down_revision: str | None = '2e4ca500eb63'
+down_revision: str | None = '5d0c1f7a92be'
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
