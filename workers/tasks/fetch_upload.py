@@ -1,7 +1,6 @@
 """Brings a file from elsewhere to where an uploaded one would lie."""
 
 import asyncio
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +17,7 @@ from app.process import Context
 from app.storage.contract import ObjectExists, ObjectMissing
 from app.storage.keys import upload_key
 from workers.tasks.lease import Lease
+from workers.tasks.scratch import scratch_folder
 
 CONNECT_SECONDS = 10.0
 SILENCE_SECONDS = 30.0
@@ -46,8 +46,8 @@ async def fetch_upload(context: Context, operation: Operation, lease: Lease) -> 
         pass
     async with context.db.transaction() as session:
         await add_upload(session, operation.account_id, upload_id)
-    with tempfile.TemporaryDirectory(prefix="capture-fetch-") as folder:
-        path = Path(folder) / "upload"
+    async with scratch_folder(context) as folder:
+        path = folder / "upload"
         try:
             async with asyncio.timeout(context.settings.fetch_seconds):
                 await _fetched(context.settings, url, path, lambda share: lease.report(share / 2))

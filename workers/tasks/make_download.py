@@ -1,7 +1,6 @@
 """Makes one file of a playback: the asset's own, cuts of one joined, or several rendered in sequence."""
 
 import asyncio
-import tempfile
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -19,6 +18,7 @@ from app.media.joining import can_join, join_cuts, plays_whole
 from app.process import Context
 from app.storage.keys import download_key
 from workers.tasks.lease import Lease
+from workers.tasks.scratch import scratch_folder
 
 
 async def make_download(context: Context, operation: Operation, lease: Lease) -> None:
@@ -46,7 +46,7 @@ async def _made(
     context: Context, operation: Operation, parts: Sequence[Part], lease: Lease
 ) -> dict[str, str | int]:
     async with AsyncExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="capture-download-")))
+        folder = await stack.enter_async_context(scratch_folder(context))
         files = {
             asset.id: await stack.enter_async_context(context.storage.local_path(asset.storage_key))
             for asset in {part.asset.id: part.asset for part in parts}.values()
