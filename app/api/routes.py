@@ -3,9 +3,11 @@
 from fastapi import APIRouter
 
 from app.api import (
+    alerts,
     collections,
     editor,
     images,
+    indexes,
     operations,
     recorders,
     sessions,
@@ -21,6 +23,8 @@ for resource in (
     recorders,
     uploads,
     collections,
+    alerts,
+    indexes,
     streams,
     thumbnails,
     videos,

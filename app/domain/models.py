@@ -1,9 +1,11 @@
 """Every table of the product in one import, for migrations and for processes that start."""
 
 from app.domain.accounts.models import Account, ApiKey, ClientToken
+from app.domain.alerts.models import Alert, AlertFiring, EventRule
 from app.domain.assets.models import Asset, Playback
 from app.domain.collections.models import Collection
 from app.domain.exports.models import MixWindow
+from app.domain.indexes.models import IndexRecord, SceneIndex
 from app.domain.nodes.models import IngestNode
 from app.domain.operations.models import Operation
 from app.domain.outbox.models import OutboxMessage
@@ -14,17 +16,22 @@ from app.domain.webhooks.models import WebhookDelivery, WebhookEndpoint
 
 __all__ = [
     "Account",
+    "Alert",
+    "AlertFiring",
     "ApiKey",
     "Asset",
     "CaptureSession",
     "Channel",
     "ClientToken",
     "Collection",
+    "EventRule",
+    "IndexRecord",
     "IngestNode",
     "MixWindow",
     "Operation",
     "OutboxMessage",
     "Playback",
+    "SceneIndex",
     "Segment",
     "SpeechChunk",
     "Stream",

@@ -4,9 +4,13 @@ import asyncio
 import logging
 import os
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from app.base.errors import Unprocessable
+from app.domain.outbox.events import Route
+from app.domain.routing import pipeline_route
 from app.domain.streams.models import Stream
-from app.domain.transcripts.models import SpeechChunk
+from app.domain.transcripts.models import SpeechChunk, Transcription
 from app.domain.transcripts.service import Spoken, save_utterance
 from app.media.pcm import decode_speech
 from app.process import Context
@@ -41,9 +45,17 @@ async def transcribe_chunk(context: Context, chunk_id: str) -> None:
         spoken = None
     async with context.db.transaction() as session:
         # Its stream may have been deleted meanwhile; then there is nobody to tell.
-        if await session.get(Stream, chunk.stream_id) is not None:
-            await save_utterance(session, chunk, spoken)
+        stream = await session.get(Stream, chunk.stream_id)
+        if stream is not None:
+            await save_utterance(session, chunk, spoken, await _route(session, stream))
     await context.storage.delete(chunk.storage_key)
+
+
+async def _route(session: AsyncSession, stream: Stream) -> Route | None:
+    transcription = await session.get(Transcription, stream.id)
+    if transcription is None:
+        return None
+    return await pipeline_route(session, stream, transcription.ws_connection_id)
 
 
 async def transcribe(context: Context, sound: bytes, started_at_us: int) -> Spoken | None:
