@@ -5,7 +5,7 @@ from app.domain.alerts.models import Alert, AlertFiring, EventRule
 from app.domain.assets.models import Asset, Playback
 from app.domain.collections.models import Collection
 from app.domain.exports.models import MixWindow
-from app.domain.indexes.models import IndexRecord, SceneIndex
+from app.domain.indexes.models import IndexRecord, IndexWindow, SceneIndex, ScreenFrame
 from app.domain.nodes.models import IngestNode
 from app.domain.operations.models import Operation
 from app.domain.outbox.models import OutboxMessage
@@ -26,12 +26,14 @@ __all__ = [
     "Collection",
     "EventRule",
     "IndexRecord",
+    "IndexWindow",
     "IngestNode",
     "MixWindow",
     "Operation",
     "OutboxMessage",
     "Playback",
     "SceneIndex",
+    "ScreenFrame",
     "Segment",
     "SpeechChunk",
     "Stream",

@@ -42,6 +42,47 @@ class SceneIndex(Created, Base):
     )
 
 
+class ScreenFrame(Created, Base):
+    """A picture of a stream or an asset that differs from the one before, in storage before this row is.
+
+    `lines` is what is written on it (domain/indexes/screens.py), None until it has been read.
+    """
+
+    __tablename__ = "screen_frames"
+    __table_args__ = (
+        CheckConstraint("num_nonnulls(stream_id, asset_id) = 1", name="one_owner"),
+        Index("ix_screen_frames_stream_id_at_us", "stream_id", "at_us"),
+        Index("ix_screen_frames_asset_id_at_us", "asset_id", "at_us"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    stream_id: Mapped[str | None] = mapped_column(ForeignKey("streams.id", ondelete="cascade"))
+    asset_id: Mapped[str | None] = mapped_column(ForeignKey("assets.id", ondelete="cascade"))
+    storage_key: Mapped[str] = mapped_column(unique=True)
+    at_us: Mapped[int]
+    width: Mapped[int]
+    height: Mapped[int]
+    lines: Mapped[list[Any] | None]
+
+
+class IndexWindow(Created, Base):
+    """A stretch of a stream that waits to become a record; the row goes when it has.
+
+    `frames` are the ids of the pictures shown in it, in order; the first may be older than the window.
+    """
+
+    __tablename__ = "index_windows"
+    __table_args__ = (Index("uq_index_windows_index_id_start_us", "index_id", "start_us", unique=True),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    index_id: Mapped[str] = mapped_column(ForeignKey("scene_indexes.id", ondelete="cascade"))
+    start_us: Mapped[int]
+    end_us: Mapped[int]
+    frames: Mapped[list[Any]]
+    attempts: Mapped[int] = mapped_column(default=0)
+    rung_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+
 class IndexRecord(Created, Base):
     """What an index found between two instants, on its owner's clock in microseconds.
 

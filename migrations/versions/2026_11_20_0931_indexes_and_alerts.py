@@ -8,7 +8,7 @@ from typing import Sequence
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
-revision: str = 'b800b291c2dc'
+revision: str = 'e9cbc9e2ebdd'
 down_revision: str | None = '2e4ca500eb63'
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
@@ -53,6 +53,24 @@ def upgrade() -> None:
     op.create_index(op.f('ix_scene_indexes_account_id'), 'scene_indexes', ['account_id'], unique=False)
     op.create_index(op.f('ix_scene_indexes_asset_id'), 'scene_indexes', ['asset_id'], unique=False)
     op.create_index(op.f('ix_scene_indexes_stream_id'), 'scene_indexes', ['stream_id'], unique=False)
+    op.create_table('screen_frames',
+    sa.Column('id', sa.String(), nullable=False),
+    sa.Column('stream_id', sa.String(), nullable=True),
+    sa.Column('asset_id', sa.String(), nullable=True),
+    sa.Column('storage_key', sa.String(), nullable=False),
+    sa.Column('at_us', sa.BigInteger(), nullable=False),
+    sa.Column('width', sa.BigInteger(), nullable=False),
+    sa.Column('height', sa.BigInteger(), nullable=False),
+    sa.Column('lines', postgresql.JSONB(astext_type=sa.Text()), nullable=True),
+    sa.Column('created_at', sa.DateTime(timezone=True), server_default=sa.text('clock_timestamp()'), nullable=False),
+    sa.CheckConstraint('num_nonnulls(stream_id, asset_id) = 1', name=op.f('ck_screen_frames_one_owner')),
+    sa.ForeignKeyConstraint(['asset_id'], ['assets.id'], name=op.f('fk_screen_frames_asset_id'), ondelete='cascade'),
+    sa.ForeignKeyConstraint(['stream_id'], ['streams.id'], name=op.f('fk_screen_frames_stream_id'), ondelete='cascade'),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_screen_frames')),
+    sa.UniqueConstraint('storage_key', name=op.f('uq_screen_frames_storage_key'))
+    )
+    op.create_index('ix_screen_frames_asset_id_at_us', 'screen_frames', ['asset_id', 'at_us'], unique=False)
+    op.create_index('ix_screen_frames_stream_id_at_us', 'screen_frames', ['stream_id', 'at_us'], unique=False)
     op.create_table('alerts',
     sa.Column('id', sa.String(), nullable=False),
     sa.Column('index_id', sa.String(), nullable=False),
@@ -84,6 +102,19 @@ def upgrade() -> None:
     op.create_index('ix_index_records_index_id_start_us', 'index_records', ['index_id', 'start_us'], unique=False)
     op.create_index('ix_index_records_search_vector', 'index_records', ['search_vector'], unique=False, postgresql_using='gin')
     op.create_index('uq_index_records_index_id_source_id', 'index_records', ['index_id', 'source_id'], unique=True)
+    op.create_table('index_windows',
+    sa.Column('id', sa.String(), nullable=False),
+    sa.Column('index_id', sa.String(), nullable=False),
+    sa.Column('start_us', sa.BigInteger(), nullable=False),
+    sa.Column('end_us', sa.BigInteger(), nullable=False),
+    sa.Column('frames', postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+    sa.Column('attempts', sa.BigInteger(), nullable=False),
+    sa.Column('rung_at', sa.DateTime(timezone=True), server_default=sa.text('clock_timestamp()'), nullable=False),
+    sa.Column('created_at', sa.DateTime(timezone=True), server_default=sa.text('clock_timestamp()'), nullable=False),
+    sa.ForeignKeyConstraint(['index_id'], ['scene_indexes.id'], name=op.f('fk_index_windows_index_id'), ondelete='cascade'),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_index_windows'))
+    )
+    op.create_index('uq_index_windows_index_id_start_us', 'index_windows', ['index_id', 'start_us'], unique=True)
     op.create_table('alert_firings',
     sa.Column('id', sa.String(), nullable=False),
     sa.Column('alert_id', sa.String(), nullable=False),
@@ -105,6 +136,8 @@ def downgrade() -> None:
     op.drop_index('uq_alert_firings_alert_id_record_id', table_name='alert_firings')
     op.drop_index(op.f('ix_alert_firings_record_id'), table_name='alert_firings')
     op.drop_table('alert_firings')
+    op.drop_index('uq_index_windows_index_id_start_us', table_name='index_windows')
+    op.drop_table('index_windows')
     op.drop_index('uq_index_records_index_id_source_id', table_name='index_records')
     op.drop_index('ix_index_records_search_vector', table_name='index_records', postgresql_using='gin')
     op.drop_index('ix_index_records_index_id_start_us', table_name='index_records')
@@ -112,6 +145,9 @@ def downgrade() -> None:
     op.drop_index(op.f('ix_alerts_rule_id'), table_name='alerts')
     op.drop_index(op.f('ix_alerts_index_id'), table_name='alerts')
     op.drop_table('alerts')
+    op.drop_index('ix_screen_frames_stream_id_at_us', table_name='screen_frames')
+    op.drop_index('ix_screen_frames_asset_id_at_us', table_name='screen_frames')
+    op.drop_table('screen_frames')
     op.drop_index(op.f('ix_scene_indexes_stream_id'), table_name='scene_indexes')
     op.drop_index(op.f('ix_scene_indexes_asset_id'), table_name='scene_indexes')
     op.drop_index(op.f('ix_scene_indexes_account_id'), table_name='scene_indexes')
