@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -17,15 +16,12 @@ from app.process import Context
 from app.storage.contract import ObjectMissing
 from workers.engines.contract import EngineError
 from workers.engines.registry import open_speech_engine
+from workers.tasks.cores import cores
 from workers.tasks.spoken import spoken_from
 
 logger = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 5
-
-# One decode a core: a second thread for one decode gains nothing (measured), and more decodes than
-# cores make every one of them late.
-cores = asyncio.Semaphore(os.cpu_count() or 1)
 
 
 async def transcribe_chunk(context: Context, chunk_id: str) -> None:

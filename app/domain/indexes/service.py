@@ -183,3 +183,13 @@ async def list_records(
         )
     )
     return rows[:limit], len(rows) > limit
+
+
+async def latest_record(session: AsyncSession, index_id: str, *, before_us: int) -> IndexRecord | None:
+    """The index's last record that began before `before_us`."""
+    return await session.scalar(
+        select(IndexRecord)
+        .where(IndexRecord.index_id == index_id, IndexRecord.start_us < before_us)
+        .order_by(IndexRecord.start_us.desc())
+        .limit(1)
+    )
