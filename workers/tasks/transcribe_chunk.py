@@ -6,6 +6,7 @@ import logging
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.base.errors import Unprocessable
+from app.domain.indexes.windows import add_spoken
 from app.domain.outbox.events import Route
 from app.domain.routing import pipeline_route
 from app.domain.streams.models import Stream
@@ -44,6 +45,8 @@ async def transcribe_chunk(context: Context, chunk_id: str) -> None:
         stream = await session.get(Stream, chunk.stream_id)
         if stream is not None:
             await save_utterance(session, chunk, spoken, await _route(session, stream))
+            if spoken is not None:
+                await add_spoken(session, stream.id, spoken.start_us, spoken.end_us)
     await context.storage.delete(chunk.storage_key)
 
 

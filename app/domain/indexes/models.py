@@ -66,9 +66,10 @@ class ScreenFrame(Created, Base):
 
 
 class IndexWindow(Created, Base):
-    """A stretch of a stream that waits to become a record; the row goes when it has.
+    """A stretch of a stream that waits to become records; the row goes when it has.
 
-    `frames` are the ids of the pictures shown in it, in order; the first may be older than the window.
+    `frames` are the ids of the pictures shown in it, in order; the first may be older than the window. From
+    `due_at` on housekeeping rings for it.
     """
 
     __tablename__ = "index_windows"
@@ -80,7 +81,7 @@ class IndexWindow(Created, Base):
     end_us: Mapped[int]
     frames: Mapped[list[Any]]
     attempts: Mapped[int] = mapped_column(default=0)
-    rung_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    due_at: Mapped[datetime] = mapped_column(index=True)
 
 
 class IndexRecord(Created, Base):

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from app.base.ids import new_id
 from app.domain.indexes.models import IndexRecord, IndexWindow, ScreenFrame
-from app.domain.indexes.windows import add_screen, add_window, ring_waiting_windows
+from app.domain.indexes.windows import add_screen, add_window, ring_due_windows
 from app.domain.outbox.models import OutboxMessage
 from app.process import Context
 from app.storage.keys import screen_key
@@ -153,8 +153,8 @@ async def test_a_window_that_waits_too_long_is_rung_for_again(indexed: Indexed) 
     await clear_jobs(indexed.context)
     async with indexed.context.db.transaction() as session:
         window = await session.get_one(IndexWindow, window_id)
-        window.rung_at = window.rung_at.replace(year=2020)
+        window.due_at = window.due_at.replace(year=2020)
     for _ in range(2):
         async with indexed.context.db.transaction() as session:
-            await ring_waiting_windows(session)
+            await ring_due_windows(session)
     assert await jobs_of(indexed.context, "index_window") == [window_id]

@@ -1,29 +1,17 @@
-from collections.abc import Sequence
-
 import pytest
-from sqlalchemy import select
 
 from app.base.errors import Conflict, InvalidRequest, NotFound
 from app.domain.indexes import service as indexes
 from app.domain.indexes.models import SceneIndex
-from app.domain.outbox.models import OutboxMessage
 from app.domain.streams.models import Stream
 from app.process import Context
-from tests.fixtures.factories import detach, make_active, make_tenant, stop_session
+from tests.fixtures.factories import detach, events_named, make_active, make_tenant, stop_session
 from tests.fixtures.indexing import AT_US, SECOND, make_alert, make_index, record
 
 
 async def display_of(context: Context) -> str:
     _, opened = await make_active(context, await make_tenant(context), ("display:1",))
     return opened["display:1"]
-
-
-async def events(context: Context, name: str) -> Sequence[OutboxMessage]:
-    async with context.db.transaction() as session:
-        rows = await session.scalars(
-            select(OutboxMessage).where(OutboxMessage.name == name).order_by(OutboxMessage.id)
-        )
-        return rows.all()
 
 
 async def test_an_index_wants_a_stream_with_its_kind_of_media(context: Context) -> None:
@@ -67,7 +55,7 @@ async def test_a_window_gives_one_record_and_one_event_however_often_it_is_saved
     first = await record(context, index_id, "A terminal with a failing test.")
     assert first is not None
     assert await record(context, index_id, "Something else.") is None
-    (event,) = await events(context, "visual_index.record")
+    (event,) = await events_named(context, "visual_index.record")
     visual, scene = event.payload["frames"]
     assert (visual["channel"], scene["channel"]) == ("visual_index", "scene_index")
     assert visual["event_id"] == scene["event_id"] == event.message_id
@@ -82,7 +70,7 @@ async def test_a_window_gives_one_record_and_one_event_however_often_it_is_saved
 async def test_one_channel_where_one_is_set(context: Context) -> None:
     index_id = await make_index(context, await display_of(context))
     await record(context, index_id, "A browser.", channels=("scene_index",))
-    (event,) = await events(context, "visual_index.record")
+    (event,) = await events_named(context, "visual_index.record")
     assert [frame["channel"] for frame in event.payload["frames"]] == ["scene_index"]
 
 
@@ -135,7 +123,7 @@ async def test_sockets_that_pipelines_name_hear_nothing_of_others(context: Conte
     await make_alert(context, named, ws_connection_id="ws-alert")
     await record(context, index_id, "For everybody else.")
     await record(context, named, "For one.")
-    everybody, one = await events(context, "visual_index.record")
+    everybody, one = await events_named(context, "visual_index.record")
     assert everybody.route is not None
     assert one.route is not None
     assert everybody.route["connection_id"] is None

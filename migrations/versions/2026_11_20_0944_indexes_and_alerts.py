@@ -8,7 +8,7 @@ from typing import Sequence
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
-revision: str = 'e9cbc9e2ebdd'
+revision: str = '9830c4bed682'
 down_revision: str | None = '2e4ca500eb63'
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
@@ -109,11 +109,12 @@ def upgrade() -> None:
     sa.Column('end_us', sa.BigInteger(), nullable=False),
     sa.Column('frames', postgresql.JSONB(astext_type=sa.Text()), nullable=False),
     sa.Column('attempts', sa.BigInteger(), nullable=False),
-    sa.Column('rung_at', sa.DateTime(timezone=True), server_default=sa.text('clock_timestamp()'), nullable=False),
+    sa.Column('due_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('created_at', sa.DateTime(timezone=True), server_default=sa.text('clock_timestamp()'), nullable=False),
     sa.ForeignKeyConstraint(['index_id'], ['scene_indexes.id'], name=op.f('fk_index_windows_index_id'), ondelete='cascade'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_index_windows'))
     )
+    op.create_index(op.f('ix_index_windows_due_at'), 'index_windows', ['due_at'], unique=False)
     op.create_index('uq_index_windows_index_id_start_us', 'index_windows', ['index_id', 'start_us'], unique=True)
     op.create_table('alert_firings',
     sa.Column('id', sa.String(), nullable=False),
@@ -137,6 +138,7 @@ def downgrade() -> None:
     op.drop_index(op.f('ix_alert_firings_record_id'), table_name='alert_firings')
     op.drop_table('alert_firings')
     op.drop_index('uq_index_windows_index_id_start_us', table_name='index_windows')
+    op.drop_index(op.f('ix_index_windows_due_at'), table_name='index_windows')
     op.drop_table('index_windows')
     op.drop_index('uq_index_records_index_id_source_id', table_name='index_records')
     op.drop_index('ix_index_records_search_vector', table_name='index_records', postgresql_using='gin')
