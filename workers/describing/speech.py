@@ -19,7 +19,8 @@ _DECIDED = re.compile(
 )
 _TO_DO = re.compile(
     r"\b(need(s)? to|have to|has to|must|should|action item|to-?do|by (monday|tuesday|wednesday|thursday"
-    r"|friday|tomorrow|next week|the end of)|please|can you|could you|will (send|write|call|check|fix|prepare))\b",
+    r"|friday|tomorrow|next week|the end of)|please|can you|could you"
+    r"|will (send|write|call|check|fix|prepare))\b",
     re.I,
 )
 
