@@ -22,7 +22,7 @@ STAMP = VENV / "opencapture.json"
 PROJECTS = (ROOT / "pyproject.toml", ROOT / "recorder" / "pyproject.toml")
 OLDEST_PYTHON = (3, 11)
 
-PRODUCT = frozenset({"embedded", "speech"})
+PRODUCT = frozenset({"embedded", "speech", "screen"})
 RECORDER = "./recorder"  # a distribution of its own, installed like an extra
 DEMO = PRODUCT | {"demo", RECORDER}
 TEST = DEMO | {"test"}

@@ -1,6 +1,7 @@
 """The Celery app: one task for each job of the catalogue, and the worker's heartbeat."""
 
 import asyncio
+import json
 import logging
 import warnings
 from typing import Any
@@ -14,8 +15,9 @@ from app.base.redis import WORKER_HEARTBEAT_KEY, WORKER_HEARTBEAT_SECONDS
 from app.base.settings import get_settings
 from app.domain.outbox.jobs import Job
 from app.process import Context
+from workers.engines.registry import warm_engines
 from workers.runtime import LONGEST_JOB_SECONDS, get_runtime
-from workers.tasks.registry import TASKS, warm_engines
+from workers.tasks.registry import TASKS
 
 logger = logging.getLogger(__name__)
 
@@ -74,11 +76,14 @@ def _announce(**_: Any) -> None:
 
 
 async def _beat(context: Context) -> None:
-    """Load the engines, then say every few seconds that this worker answers (`/readyz` looks for it)."""
-    await asyncio.to_thread(warm_engines, context.settings)
+    """Load the engines, then say every few seconds that this worker answers, and what it has to do without
+    (`/readyz` looks for it)."""
+    missing = await asyncio.to_thread(warm_engines, context.settings)
+    for name, reason in missing.items():
+        logger.warning("no %s engine: %s", name, reason)
     while True:
         try:
-            await context.redis.set(WORKER_HEARTBEAT_KEY, "1", ex=WORKER_HEARTBEAT_SECONDS)
+            await context.redis.set(WORKER_HEARTBEAT_KEY, json.dumps(missing), ex=WORKER_HEARTBEAT_SECONDS)
         except RedisError as error:
             logger.warning("heartbeat not written: %s", type(error).__name__)
         await asyncio.sleep(WORKER_HEARTBEAT_SECONDS / 4)

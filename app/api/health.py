@@ -1,6 +1,7 @@
 """Whether the process lives, and whether everything it needs answers."""
 
 import asyncio
+import json
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
@@ -28,14 +29,16 @@ async def alive() -> Json:
 async def ready(request: Request, context: AppContext) -> JSONResponse:
     """200 when the database, the broker and a worker answer, else 503 with what does not.
 
-    Where media is recorded it also says how much of it waits for storage, which is no reason to send
-    publishers elsewhere.
+    It also says which engines are missing and why, and how much recorded media waits for storage: what runs
+    goes on without either.
     """
-    database, (broker, worker) = await asyncio.gather(_database(context), _broker_and_worker(context))
+    database, (broker, worker, missing) = await asyncio.gather(
+        _database(context), _broker_and_worker(context)
+    )
     checks = {"database": database, "broker": broker, "worker": worker}
     problems = [f"{part}: {state}" for part, state in checks.items() if state != "ok"]
     details: Json = {name: describe() for name, describe in request.app.state.details.items()}
-    body: Json = {"success": not problems, "data": checks | details}
+    body: Json = {"success": not problems, "data": checks | {"missing_engines": missing} | details}
     if problems:
         body |= {"message": "; ".join(problems), "error_code": "not_ready"}
     return JSONResponse(body, status_code=503 if problems else 200)
@@ -50,10 +53,12 @@ async def _database(context: Context) -> str:
     return "ok"
 
 
-async def _broker_and_worker(context: Context) -> tuple[str, str]:
+async def _broker_and_worker(context: Context) -> tuple[str, str, Json]:
     try:
         async with asyncio.timeout(LIMIT_SECONDS):
-            beating = await context.redis.exists(WORKER_HEARTBEAT_KEY)
+            beat = await context.redis.get(WORKER_HEARTBEAT_KEY)
     except (RedisError, OSError, TimeoutError) as error:
-        return f"does not answer ({type(error).__name__})", "unknown"
-    return "ok", "ok" if beating else "no worker has answered yet"
+        return f"does not answer ({type(error).__name__})", "unknown", {}
+    if beat is None:
+        return "ok", "no worker has answered yet", {}
+    return "ok", "ok", json.loads(beat)

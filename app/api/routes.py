@@ -3,10 +3,12 @@
 from fastapi import APIRouter
 
 from app.api import (
+    alerts,
     collections,
     downloads,
     editor,
     images,
+    indexes,
     operations,
     recorders,
     sessions,
@@ -22,6 +24,8 @@ for resource in (
     recorders,
     uploads,
     collections,
+    alerts,
+    indexes,
     streams,
     thumbnails,
     videos,

@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from app.api.search import SearchRequest, stream_results
 from app.api.shapes import stream_shape, unix_seconds
+from app.api.times import read_unix_us
 from app.base.errors import InvalidRequest
 from app.base.redis import CONTROL_CHANNEL, publish
 from app.domain.assets.links import asset_links, playback_links
@@ -22,7 +23,6 @@ from app.wire.envelope import success
 
 router = APIRouter(prefix="/rtstream", tags=["rtstreams"])
 Json = dict[str, Any]
-MILLISECONDS_FROM = 1e11  # a time this large is meant in milliseconds (contract C8)
 
 
 class TranscriptionAction(BaseModel):
@@ -127,7 +127,7 @@ async def play(
 ) -> Json:
     """Play what is recorded between two instants, Unix seconds; what is to come is appended as it comes."""
     stream = await get_stream(session, caller.account_id, stream_id)
-    start_us, end_us = _read_us(start), _read_us(end)
+    start_us, end_us = read_unix_us(start), read_unix_us(end)
     if start_us == end_us:  # an SDK's shot cuts its ends to whole seconds, so a short one has no length left
         end_us += 1_000_000
     playback = await play_stream(session, stream, start_us, end_us, title=player_title or stream.name)
@@ -182,11 +182,4 @@ def _record(utterance: Utterance) -> Json:
 
 
 def _unix_us(value: float | None) -> int | None:
-    return None if value is None else _read_us(value)
-
-
-def _read_us(value: float) -> int:
-    seconds = value / 1000 if value > MILLISECONDS_FROM else value
-    if not -1e11 < seconds < 1e11:
-        raise InvalidRequest("times must be Unix seconds")
-    return round(seconds * 1e6)
+    return None if value is None else read_unix_us(value)

@@ -90,6 +90,8 @@ class Settings(BaseSettings):
     # Understanding
     speech_model: str | None = None  # name or folder; unset: the package that carries one
     speech_language: str | None = None
+    sentence_model: Path | None = None  # a folder with model.onnx and tokenizer.json; unset: the packaged one
+    visual_channels: Annotated[tuple[str, ...], NoDecode] = ("visual_index", "scene_index")  # contract C5
     worker_threads: int = Field(4, ge=1)
 
     # Webhooks and housekeeping
@@ -100,7 +102,7 @@ class Settings(BaseSettings):
 
     log_level: str = "INFO"
 
-    @field_validator("doors", "ice_addresses", "allowed_networks", mode="before")
+    @field_validator("doors", "ice_addresses", "allowed_networks", "visual_channels", mode="before")
     @classmethod
     def _split_commas(cls, value: object) -> object:
         if isinstance(value, str):

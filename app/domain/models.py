@@ -1,9 +1,11 @@
 """Every table of the product in one import, for migrations and for processes that start."""
 
 from app.domain.accounts.models import Account, ApiKey, ClientToken
+from app.domain.alerts.models import Alert, AlertFiring, EventRule
 from app.domain.assets.models import Asset, Playback
 from app.domain.collections.models import Collection
 from app.domain.exports.models import ConvertedRun, MixWindow
+from app.domain.indexes.models import IndexRecord, IndexWindow, SceneIndex, ScreenFrame
 from app.domain.nodes.models import IngestNode
 from app.domain.operations.models import Operation
 from app.domain.outbox.models import OutboxMessage
@@ -15,6 +17,8 @@ from app.domain.webhooks.models import WebhookDelivery, WebhookEndpoint
 
 __all__ = [
     "Account",
+    "Alert",
+    "AlertFiring",
     "ApiKey",
     "Asset",
     "CaptureSession",
@@ -22,11 +26,16 @@ __all__ = [
     "ClientToken",
     "Collection",
     "ConvertedRun",
+    "EventRule",
+    "IndexRecord",
+    "IndexWindow",
     "IngestNode",
     "MixWindow",
     "Operation",
     "OutboxMessage",
     "Playback",
+    "SceneIndex",
+    "ScreenFrame",
     "Segment",
     "SpeechChunk",
     "Stream",

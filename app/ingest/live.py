@@ -12,6 +12,7 @@ from app.base.db import DATABASE_AWAY
 from app.base.ids import new_id
 from app.base.redis import CONTROL_CHANNEL, subscribe
 from app.base.tasks import end_task
+from app.domain.indexes.service import running_indexes
 from app.domain.streams.service import (
     LIVE_STATUSES,
     detach_publisher,
@@ -118,7 +119,9 @@ class Live:
         try:
             async with self._context.db.transaction() as session:
                 statuses = await session_statuses(session, stream_ids)
-                transcribed = await running_on(session, stream_ids)
+                heard = await running_on(session, stream_ids)
+                heard |= (await running_indexes(session, "audio", stream_ids)).keys()
+                watched = await running_indexes(session, "visual", stream_ids)
                 if now - self._last_heartbeat >= HEARTBEAT_SECONDS:
                     await publishers_alive(session, self.publisher_id, stream_ids)
                     self._last_heartbeat = now
@@ -131,7 +134,8 @@ class Live:
                 continue
             try:
                 if statuses.get(stream_id) in LIVE_STATUSES:
-                    pipeline.listen(stream_id in transcribed)
+                    pipeline.listen(stream_id in heard)
+                    pipeline.watch(watched.get(stream_id, []))
                 else:
                     await pipeline.close()
             except Exception:

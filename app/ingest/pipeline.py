@@ -2,15 +2,18 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.base.db import DATABASE_AWAY
 from app.base.errors import Unavailable
 from app.base.logs import bind
+from app.domain.indexes.models import SceneIndex
 from app.domain.streams.recording import spool_opened
 from app.domain.streams.service import media_flows
 from app.ingest.contract import Sink, Source
 from app.ingest.sinks.recorder import Recorder
+from app.ingest.sinks.screens import ScreenWatcher
 from app.ingest.sinks.speech import SpeechListener
 from app.ingest.spool.uploads import Uploads
 from app.process import Context
@@ -42,8 +45,9 @@ class Pipeline:
         self._uploads = uploads
         self._sinks: list[Sink] = []
         self._speech: SpeechListener | None = None
+        self._screens: ScreenWatcher | None = None
         self._leaving: set[asyncio.Task[None]] = set()
-        self._may_listen = not source.codec.is_video
+        self._may_listen, self._may_watch = not source.codec.is_video, source.codec.is_video
         if stream.store:
             self._sinks.append(
                 Recorder(
@@ -82,15 +86,36 @@ class Pipeline:
                 return
             self._sinks.append(self._speech)
         elif not wanted and self._speech is not None:
-            self._sinks.remove(self._speech)
-            task = asyncio.create_task(self._speech.close())
-            self._leaving.add(task)
-            task.add_done_callback(self._leaving.discard)
+            self._leave(self._speech)
             self._speech = None
+
+    def watch(self, indexes: Sequence[SceneIndex]) -> None:
+        """Look at the pictures for these indexes; none of them means not at all."""
+        if indexes and self._screens is None and self._may_watch:
+            self._screens = ScreenWatcher(
+                self._context,
+                self.source.codec,
+                account_id=self.stream.account_id,
+                stream_id=self.stream.stream_id,
+                request_keyframe=self.source.request_keyframe,
+            )
+            self._sinks.append(self._screens)
+        if self._screens is not None:
+            self._screens.watch(indexes)
+            if not indexes:
+                self._leave(self._screens)
+                self._screens = None
 
     async def close(self) -> None:
         """End the source; `run` then finishes by itself."""
         await self.source.close()
+
+    def _leave(self, sink: Sink) -> None:
+        """Give the sink nothing more, and let it finish beside the others."""
+        self._sinks.remove(sink)
+        task = asyncio.create_task(sink.close())
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
 
     async def _announce(self) -> None:
         """Say that media flows, and where it is kept until storage has it, until that is heard.
@@ -109,7 +134,7 @@ class Pipeline:
                 await asyncio.sleep(ANNOUNCE_AGAIN_SECONDS)
 
     async def _finish(self, waiting: list[asyncio.Task[None]]) -> None:
-        self._may_listen = False  # a sink that is added now would be closed by nobody
+        self._may_listen = self._may_watch = False  # a sink that is added now would be closed by nobody
         await self.source.close()
         work = [*waiting, *self._leaving, *(asyncio.create_task(sink.close()) for sink in self._sinks)]
         if not work:

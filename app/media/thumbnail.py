@@ -28,15 +28,16 @@ def first_picture(source: Path | bytes, at_seconds: float = 0.0, max_width: int 
         raise Unprocessable("The media file holds no readable picture.") from error
     if shown is None:
         raise Unprocessable("The media file holds no readable picture.")
-    return _jpeg(shown, max_width)
+    return encode_jpeg(shown, max_width)
 
 
-def _jpeg(frame: av.VideoFrame, max_width: int) -> bytes:
+def encode_jpeg(frame: av.VideoFrame, max_width: int, *, quality: int = 3) -> bytes:
+    """JPEG no wider than `max_width`, even in both sides; `quality` is FFmpeg's, 2 the best, 31 the worst."""
     width = max(min(frame.width, max_width) // 2 * 2, 2)
     height = max(round(frame.height * width / frame.width / 2) * 2, 2)
     file = io.BytesIO()
     with av.open(file, "w", format="mjpeg") as container:
-        stream = container.add_stream("mjpeg", rate=1, options={"qmin": "3", "qmax": "3"})
+        stream = container.add_stream("mjpeg", rate=1, options={"qmin": str(quality), "qmax": str(quality)})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuvj420p"
         small = frame.reformat(width=width, height=height, format="yuvj420p")
         small.pts, small.time_base = 0, Fraction(1)

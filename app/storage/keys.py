@@ -26,6 +26,11 @@ def speech_key(account_id: str, stream_id: str, chunk_id: str) -> str:
     return f"{account_id}/speech/{stream_id}/{chunk_id}.flac"
 
 
+def screen_key(account_id: str, stream_id: str, frame_id: str) -> str:
+    """A picture of a stream that was looked at."""
+    return f"{account_id}/screens/{stream_id}/{frame_id}.jpg"
+
+
 def mix_key(account_id: str, session_id: str, render_id: str) -> str:
     """A window of a session's mix, kept until the session is exported."""
     return f"{mix_prefix(account_id, session_id)}{render_id}.m4a"

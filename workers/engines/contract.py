@@ -1,5 +1,6 @@
-"""What every speech engine does: samples in, words with times out; failures are retryable or not."""
+"""What the engines do, one small contract each; failures are retryable or not."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -75,15 +76,55 @@ class Transcript:
     segments: list[TranscriptSegment]
 
 
-class SpeechEngine(Protocol):
+@dataclass(frozen=True, slots=True)
+class ScreenLine:
+    """A line of text on a picture: its box in pixels from the top left, and the engine's trust, 0 to 1."""
+
+    text: str
+    left: int
+    top: int
+    right: int
+    bottom: int
+    confidence: float
+
+    @property
+    def height(self) -> int:
+        return self.bottom - self.top
+
+
+class Engine(Protocol):
+    """What all engines have in common."""
+
+    def load(self) -> None:
+        """Make ready what the engine needs; once, whoever calls first. Raises `EngineError`."""
+
+
+class ScreenTextEngine(Engine, Protocol):
+    """Implementers: `rapidocr_local.RapidOcrLocal`. Safe for use from several threads."""
+
+    def read(self, picture: bytes) -> list[ScreenLine]:
+        """The text lines of an encoded picture, from the top down. Raises `EngineError`."""
+
+
+class SentenceEngine(Engine, Protocol):
+    """Implementers: `minilm.encoder.MiniLm`. Safe for use from several threads."""
+
+    @property
+    def dimensions(self) -> int:
+        """How long its vectors are."""
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """One vector of length 1 for each text, (texts, dimensions): close in meaning, close in angle.
+
+        Raises `EngineError`."""
+
+
+class SpeechEngine(Engine, Protocol):
     """Implementers: `whisper_local.WhisperLocal`. Safe for use from several threads."""
 
     @property
     def capabilities(self) -> SpeechCapabilities:
         """Raises `EngineError`."""
-
-    def load(self) -> None:
-        """Make ready what `transcribe` needs; once, whoever calls first. Raises `EngineError`."""
 
     def transcribe(self, samples: NDArray[np.float32], *, language: str | None = None) -> Transcript:
         """Recognise float32 mono 16 kHz samples; without `language` it is detected.

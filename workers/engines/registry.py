@@ -1,10 +1,11 @@
-"""Which engine the settings name; opened once a process."""
+"""Which engines the settings name; each is opened once a process."""
 
 import os
 from functools import cache
+from pathlib import Path
 
 from app.base.settings import Settings
-from workers.engines.contract import SpeechEngine
+from workers.engines.contract import Engine, EngineError, ScreenTextEngine, SentenceEngine, SpeechEngine
 
 
 def open_speech_engine(settings: Settings) -> SpeechEngine:
@@ -12,8 +13,51 @@ def open_speech_engine(settings: Settings) -> SpeechEngine:
     return _whisper(settings.speech_model, min(settings.worker_threads, os.cpu_count() or 1))
 
 
+def open_screen_text_engine(settings: Settings) -> ScreenTextEngine:
+    """The engine that reads screens."""
+    return _rapidocr()
+
+
+def open_sentence_engine(settings: Settings) -> SentenceEngine:
+    """The engine that says how close texts are in meaning."""
+    return _minilm(settings.sentence_model)
+
+
+def warm_engines(settings: Settings) -> dict[str, str]:
+    """Load every engine once, so that the first work does not wait for it.
+
+    Returns, by the engine's name, why one is not there; its work goes on without it.
+    """
+    engines: dict[str, Engine] = {
+        "speech": open_speech_engine(settings),
+        "screen_text": open_screen_text_engine(settings),
+        "sentences": open_sentence_engine(settings),
+    }
+    missing = {}
+    for name, engine in engines.items():
+        try:
+            engine.load()
+        except EngineError as error:
+            missing[name] = error.message
+    return missing
+
+
 @cache
 def _whisper(model: str | None, parallel: int) -> SpeechEngine:
     from workers.engines.whisper_local import WhisperLocal
 
     return WhisperLocal(model, parallel=parallel)
+
+
+@cache
+def _rapidocr() -> ScreenTextEngine:
+    from workers.engines.rapidocr_local import RapidOcrLocal
+
+    return RapidOcrLocal()
+
+
+@cache
+def _minilm(folder: Path | None) -> SentenceEngine:
+    from workers.engines.minilm.encoder import MiniLm
+
+    return MiniLm(folder)

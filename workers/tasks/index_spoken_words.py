@@ -12,9 +12,9 @@ from app.domain.transcripts.service import Spoken, replace_asset_utterances
 from app.media.pcm import SAMPLE_RATE_HZ, Utterance, UtteranceCutter, decode_audio_file
 from app.process import Context
 from workers.engines.registry import open_speech_engine
+from workers.tasks.cores import cores
 from workers.tasks.lease import Lease
 from workers.tasks.spoken import sentences, spoken_from
-from workers.tasks.transcribe_chunk import cores
 
 BATCH = 8  # utterances in memory at once: a minute or two of sound
 

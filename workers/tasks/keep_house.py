@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.base.ids import utc_now
 from app.base.settings import Settings
 from app.domain.exports.service import request_missed_exports
+from app.domain.indexes.windows import ring_due_windows
 from app.domain.nodes.service import forget_silent_nodes
 from app.domain.operations.service import ring_abandoned
 from app.domain.sessions import service as sessions
@@ -36,6 +37,7 @@ async def keep_house(context: Context, _: str) -> None:
         ring_abandoned,
         ring_due,
         ring_waiting_speech,
+        ring_due_windows,
     ):
         await _step(context, step.__name__, step)
     await sweep_up(context)

@@ -3,14 +3,14 @@
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from app.base.settings import Settings
 from app.domain.outbox.jobs import Job
 from app.process import Context
-from workers.engines.registry import open_speech_engine
 from workers.tasks.convert_picture import convert_picture
 from workers.tasks.deliver_webhooks import deliver_webhooks
+from workers.tasks.index_window import index_window
 from workers.tasks.keep_house import keep_house
 from workers.tasks.mix_sound import mix_sound
+from workers.tasks.read_screen import read_screen
 from workers.tasks.request_export import request_session_export
 from workers.tasks.run_operation import run_operation
 from workers.tasks.tidy_export import tidy_export
@@ -20,6 +20,8 @@ from workers.tasks.transcribe_chunk import transcribe_chunk
 TASKS: dict[Job, Callable[[Context, str], Coroutine[Any, Any, None]]] = {
     Job.DELIVER_WEBHOOKS: deliver_webhooks,
     Job.TRANSCRIBE_CHUNK: transcribe_chunk,
+    Job.READ_SCREEN: read_screen,
+    Job.INDEX_WINDOW: index_window,
     Job.MIX_SOUND: mix_sound,
     Job.CONVERT_PICTURE: convert_picture,
     Job.REQUEST_EXPORT: request_session_export,
@@ -28,8 +30,3 @@ TASKS: dict[Job, Callable[[Context, str], Coroutine[Any, Any, None]]] = {
     Job.TIDY_OPERATION: tidy_operation,
     Job.KEEP_HOUSE: keep_house,
 }
-
-
-def warm_engines(settings: Settings) -> None:
-    """Load every engine once, so that the first utterance does not wait for it."""
-    open_speech_engine(settings).load()

@@ -2,26 +2,27 @@
 
 import asyncio
 import logging
-import os
+
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.base.errors import Unprocessable
+from app.domain.indexes.windows import add_spoken
+from app.domain.outbox.events import Route
+from app.domain.routing import pipeline_route
 from app.domain.streams.models import Stream
-from app.domain.transcripts.models import SpeechChunk
+from app.domain.transcripts.models import SpeechChunk, Transcription
 from app.domain.transcripts.service import Spoken, save_utterance
 from app.media.pcm import decode_speech
 from app.process import Context
 from app.storage.contract import ObjectMissing
 from workers.engines.contract import EngineError
 from workers.engines.registry import open_speech_engine
+from workers.tasks.cores import cores
 from workers.tasks.spoken import spoken_from
 
 logger = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 5
-
-# One decode a core: a second thread for one decode gains nothing (measured), and more decodes than
-# cores make every one of them late.
-cores = asyncio.Semaphore(os.cpu_count() or 1)
 
 
 async def transcribe_chunk(context: Context, chunk_id: str) -> None:
@@ -41,9 +42,19 @@ async def transcribe_chunk(context: Context, chunk_id: str) -> None:
         spoken = None
     async with context.db.transaction() as session:
         # Its stream may have been deleted meanwhile; then there is nobody to tell.
-        if await session.get(Stream, chunk.stream_id) is not None:
-            await save_utterance(session, chunk, spoken)
+        stream = await session.get(Stream, chunk.stream_id)
+        if stream is not None:
+            await save_utterance(session, chunk, spoken, await _route(session, stream))
+            if spoken is not None:
+                await add_spoken(session, stream.id, spoken.start_us, spoken.end_us)
     await context.storage.delete(chunk.storage_key)
+
+
+async def _route(session: AsyncSession, stream: Stream) -> Route | None:
+    transcription = await session.get(Transcription, stream.id)
+    if transcription is None:
+        return None
+    return await pipeline_route(session, stream, transcription.ws_connection_id)
 
 
 async def transcribe(context: Context, sound: bytes, started_at_us: int) -> Spoken | None:

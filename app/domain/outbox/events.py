@@ -159,7 +159,115 @@ class OperationEnded:
         return []
 
 
-Event = SessionMoved | TranscriptFinal | ExportReady | OperationEnded
+@dataclass(frozen=True, slots=True)
+class SceneRecorded:
+    """An index found something. Times are wall-clock Unix milliseconds of when it was shown or said.
+
+    `channels` are the frames that tell of it, all with one event id: clients read a visual record under two
+    names (contract C5).
+    """
+
+    rtstream_id: str
+    rtstream_name: str
+    index_id: str
+    kind: str
+    text: str
+    start_ms: int
+    end_ms: int
+    channels: tuple[str, ...]
+
+    goes_to_webhooks = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind}_index.record"
+
+    def frames(self, message_id: str, at: datetime) -> list[Json]:
+        return [
+            {
+                "channel": channel,
+                "type": "index",
+                "index_type": self.kind,
+                "event_id": message_id,
+                "timestamp": iso(at),
+                "rtstream_id": self.rtstream_id,
+                "rtstream_name": self.rtstream_name,
+                "index_id": self.index_id,
+                "text": self.text,
+                "data": {"text": self.text, "start": self.start_ms, "end": self.end_ms},
+            }
+            for channel in self.channels
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class AlertFired:
+    """A rule matched a record. `links` lead to the stretch of the stream that the record is of."""
+
+    alert_id: str
+    rule_id: str
+    label: str
+    index_id: str
+    rtstream_id: str
+    rtstream_name: str
+    confidence: float
+    explanation: str
+    text: str
+    start_ms: int
+    end_ms: int
+    links: Json
+
+    goes_to_webhooks = True
+    name = "alert.fired"
+
+    def envelope(self, message_id: str, at: datetime) -> Json:
+        """The callback's body (contract §2.5); `event_id` is the rule's, as its readers expect."""
+        return {
+            "id": message_id,
+            "event": self.name,
+            "event_id": self.rule_id,
+            "label": self.label,
+            "alert_id": self.alert_id,
+            "index_id": self.index_id,
+            "rtstream_id": self.rtstream_id,
+            "rtstream_name": self.rtstream_name,
+            "confidence": self.confidence,
+            "explanation": self.explanation,
+            "text": self.text,
+            "timestamp": iso(at),
+            "start_time": self.start_ms / 1000,
+            "end_time": self.end_ms / 1000,
+            **self.links,
+        }
+
+    def frames(self, message_id: str, at: datetime) -> list[Json]:
+        return [
+            {
+                "channel": "alert",
+                "type": "alert",
+                "event_id": message_id,
+                "timestamp": iso(at),
+                "rtstream_id": self.rtstream_id,
+                "rtstream_name": self.rtstream_name,
+                "index_id": self.index_id,
+                "alert_id": self.alert_id,
+                "data": {
+                    "event_id": self.rule_id,
+                    "label": self.label,
+                    "event_label": self.label,
+                    "triggered": True,
+                    "confidence": self.confidence,
+                    "start": self.start_ms,
+                    "end": self.end_ms,
+                    "text": self.text,
+                    "explanation": self.explanation,
+                    **self.links,
+                },
+            }
+        ]
+
+
+Event = SessionMoved | TranscriptFinal | ExportReady | OperationEnded | SceneRecorded | AlertFired
 
 
 def iso(at: datetime) -> str:
@@ -178,7 +286,7 @@ async def emit(
     """Write `event` in the caller's transaction; the relay carries it once that commits."""
     message_id, at = new_id("evt"), utc_now()
     payload: Json = {"frames": event.frames(message_id, at)}
-    if isinstance(event, SessionMoved | OperationEnded):
+    if isinstance(event, SessionMoved | OperationEnded | AlertFired):
         payload["envelope"] = event.envelope(message_id, at)
     message = OutboxMessage(
         kind="event",

@@ -17,6 +17,8 @@ class Job(StrEnum):
 
     DELIVER_WEBHOOKS = "deliver_webhooks"
     TRANSCRIBE_CHUNK = "transcribe_chunk"
+    READ_SCREEN = "read_screen"
+    INDEX_WINDOW = "index_window"
     MIX_SOUND = "mix_sound"
     CONVERT_PICTURE = "convert_picture"
     REQUEST_EXPORT = "request_export"

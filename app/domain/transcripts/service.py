@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -13,7 +13,6 @@ from app.base.errors import Conflict, InvalidRequest
 from app.base.ids import new_id, utc_now
 from app.domain.outbox.events import Route, TranscriptFinal, emit
 from app.domain.outbox.jobs import RING_AGAIN_SECONDS, Job, enqueue
-from app.domain.sessions.models import CaptureSession
 from app.domain.streams.models import Stream
 from app.domain.transcripts.models import SpeechChunk, Transcription, Utterance
 
@@ -94,8 +93,13 @@ async def add_speech(
     await enqueue(session, Job.TRANSCRIBE_CHUNK, chunk_id)
 
 
-async def save_utterance(session: AsyncSession, chunk: SpeechChunk, spoken: Spoken | None) -> None:
-    """Save a chunk's words once, emit them, and forget the chunk; None means that it held no speech."""
+async def save_utterance(
+    session: AsyncSession, chunk: SpeechChunk, spoken: Spoken | None, route: Route | None
+) -> None:
+    """Save a chunk's words once and forget the chunk; `spoken` None means that it held no speech.
+
+    They are emitted to `route`; None means that nobody asked for a transcript.
+    """
     if spoken is not None:
         saved = await session.scalar(
             insert(Utterance)
@@ -112,12 +116,12 @@ async def save_utterance(session: AsyncSession, chunk: SpeechChunk, spoken: Spok
             .on_conflict_do_nothing(index_elements=["source_id"])
             .returning(Utterance.id)
         )
-        if saved is not None:
+        if saved is not None and route is not None:
             stream = await session.get_one(Stream, chunk.stream_id)
             event = TranscriptFinal(
                 stream.id, stream.name, saved, spoken.text, spoken.start_us // 1000, spoken.end_us // 1000
             )
-            await emit(session, event, account_id=stream.account_id, route=await _route(session, stream))
+            await emit(session, event, account_id=stream.account_id, route=route)
     await session.execute(delete(SpeechChunk).where(SpeechChunk.id == chunk.id))
 
 
@@ -181,26 +185,3 @@ async def replace_asset_utterances(
         for number, one in enumerate(spoken)
     )
     await session.flush()
-
-
-async def _route(session: AsyncSession, stream: Stream) -> Route:
-    """Contract §3: the pipeline's own socket, else the session's, else all that no pipeline has named."""
-    transcription = await session.get(Transcription, stream.id)
-    named = transcription.ws_connection_id if transcription else None
-    if named is None:
-        capture = await session.get_one(CaptureSession, stream.capture_session_id)
-        named = capture.ws_connection_id
-    if named is not None:
-        return Route(stream.collection_id, named)
-    others = await session.scalars(
-        select(Transcription.ws_connection_id)
-        .join(Stream, Stream.id == Transcription.stream_id)
-        .where(
-            Stream.account_id == stream.account_id,
-            # Words come late: those of a capture that just ended still keep to their own sockets.
-            or_(Stream.status == "connected", Stream.capture_session_id == stream.capture_session_id),
-            Transcription.status == "running",
-            Transcription.ws_connection_id.is_not(None),
-        )
-    )
-    return Route(stream.collection_id, None, tuple(name for name in others if name))

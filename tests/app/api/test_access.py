@@ -17,6 +17,7 @@ from tests.fixtures.factories import (
     make_stopped,
     make_tenant,
 )
+from tests.fixtures.indexing import make_alert, make_index
 from tests.fixtures.web import Web
 
 # All that a desktop client's token is good for (contract §2.6); everything else wants the API key.
@@ -40,13 +41,17 @@ STARTABLE: dict[str, Any] = {"channels": [{"channel_id": "mic"}]}
 class Owned:
     """What account A has, and how each route asks for it."""
 
-    def __init__(self, tenant: Tenant, session_id: str, stream_id: str, asset_id: str) -> None:
+    def __init__(
+        self, tenant: Tenant, session_id: str, stream_id: str, asset_id: str, index_id: str, alert_id: str
+    ) -> None:
         self.path_ids = {
             "collection_id": tenant.collection_id,
             "session_id": session_id,
             "stream_id": stream_id,
             "video_id": asset_id,
             "audio_id": asset_id,
+            "index_id": index_id,
+            "alert_id": alert_id,
             "operation_id": "op-none",
             "resource": "etag",
         }
@@ -58,6 +63,14 @@ class Owned:
             ("post", "/collection/{collection_id}/capture/session"): {"end_user_id": "u"},
             ("post", "/rtstream/{stream_id}/transcription"): {"action": "start"},
             ("post", "/rtstream/{stream_id}/search"): {"query": "x"},
+            ("post", "/rtstream/event"): {"event_prompt": "x", "label": "y"},
+            ("post", "/rtstream/{stream_id}/index/scene"): {"extraction_type": "transcript"},
+            ("patch", "/rtstream/{stream_id}/index/scene/{index_id}"): {"prompt": "x"},
+            ("patch", "/rtstream/{stream_id}/index/scene/{index_id}/status"): {"action": "stop"},
+            ("patch", "/rtstream/{stream_id}/index/spoken/{index_id}/status"): {"action": "stop"},
+            ("patch", "/rtstream/{stream_id}/index/{index_id}/alert/{alert_id}/status"): {
+                "action": "disable"
+            },
             ("post", "/rtstream/collection/{collection_id}/search"): {"query": "x"},
             ("post", "/video/{video_id}/search"): {"query": "x"},
             ("post", "/video/{video_id}/search/v2"): {"query": "x"},
@@ -93,7 +106,10 @@ async def owner(web: Web) -> Tenant:
 async def owned(web: Web, owner: Tenant) -> Owned:
     session_id, streams = await make_active(web.context, owner)
     asset = await make_asset(web.context, owner)
-    return Owned(owner, session_id, streams["mic:default"], asset.id)
+    stream_id = streams["mic:default"]
+    index_id = await make_index(web.context, stream_id, extraction_type="transcript")
+    alert_id = await make_alert(web.context, index_id)
+    return Owned(owner, session_id, stream_id, asset.id, index_id, alert_id)
 
 
 def routes(web: Web) -> list[tuple[str, str]]:

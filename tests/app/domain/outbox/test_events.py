@@ -6,9 +6,11 @@ import pytest
 
 from app.domain.outbox.events import (
     NOTIFY_CHANNEL,
+    AlertFired,
     Event,
     ExportReady,
     Route,
+    SceneRecorded,
     SessionMoved,
     TranscriptFinal,
     emit,
@@ -25,7 +27,14 @@ SAID = TranscriptFinal("rts-1", "mic:default", "utt-1", "Hello.", 1_760_000_000_
 READY = ExportReady(
     "cap-1", "display:2", {"video_id": "m-1", "stream_url": "http://x", "player_url": "http://y"}
 )
-EXAMPLES: list[Event] = [MOVED, SAID, READY]
+SHOWN = SceneRecorded(
+    "rts-1", "display:1", "idx-1", "visual", "A terminal.", 1, 2, ("visual_index", "scene_index")
+)
+FIRED = AlertFired(
+    *("alert-1", "ev-1", "error", "idx-1", "rts-1", "display:1", 0.9, "it says so", "Error: 1", 1, 2),
+    {"stream_url": "http://x", "player_url": "http://y"},
+)
+EXAMPLES: list[Event] = [MOVED, SAID, READY, SHOWN, FIRED]
 
 
 def test_every_event_of_the_catalogue_has_an_example_here() -> None:
@@ -80,6 +89,27 @@ def test_no_frame_has_an_id_that_hides_its_streams(example: Event) -> None:
     for frame in example.frames("evt-1", AT):
         assert "id" not in frame
         assert frame["event_id"] == "evt-1"
+
+
+def test_the_callback_of_an_alert_has_the_fields_of_the_contract() -> None:
+    assert FIRED.envelope("evt-1", AT) == {
+        "id": "evt-1",
+        "event": "alert.fired",
+        "event_id": "ev-1",
+        "label": "error",
+        "alert_id": "alert-1",
+        "index_id": "idx-1",
+        "rtstream_id": "rts-1",
+        "rtstream_name": "display:1",
+        "confidence": 0.9,
+        "explanation": "it says so",
+        "text": "Error: 1",
+        "timestamp": "2026-01-20T12:34:56.789Z",
+        "start_time": 0.001,
+        "end_time": 0.002,
+        "stream_url": "http://x",
+        "player_url": "http://y",
+    }
 
 
 async def test_only_session_events_go_to_webhooks(context: Context) -> None:

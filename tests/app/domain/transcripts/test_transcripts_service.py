@@ -97,7 +97,7 @@ async def test_a_chunk_gives_one_utterance_and_one_event_however_often_it_is_sav
     async with context.db.transaction() as session:
         assert await session.get(SpeechChunk, chunk_id) is None
         late = SpeechChunk(id=chunk_id, stream_id=stream_id)
-        await save_utterance(session, late, Spoken("Hello, again.", AT_US, AT_US + SECOND, "en", []))
+        await save_utterance(session, late, Spoken("Hello, again.", AT_US, AT_US + SECOND, "en", []), None)
     async with context.db.transaction() as session:
         assert list(await session.scalars(select(Utterance.text))) == ["Hello there."]
     (event,) = await final_events(context)
@@ -116,7 +116,7 @@ async def test_a_chunk_without_words_leaves_nothing(context: Context, tenant: Te
         )
     assert await jobs_of(context, "transcribe_chunk") == ["chk-1"]
     async with context.db.transaction() as session:
-        await save_utterance(session, await session.get_one(SpeechChunk, "chk-1"), None)
+        await save_utterance(session, await session.get_one(SpeechChunk, "chk-1"), None, None)
     async with context.db.transaction() as session:
         assert await session.get(SpeechChunk, "chk-1") is None
         assert (await session.scalars(select(Utterance))).all() == []

@@ -1,0 +1,44 @@
+"""Event rules in plain words, the alerts that watch an index for them, and each time that one fired."""
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.base.db import Base, Created
+
+
+class EventRule(Created, Base):
+    """What an account wants to be told of, in its own words (the SDKs' "event")."""
+
+    __tablename__ = "event_rules"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id", ondelete="cascade"), index=True)
+    prompt: Mapped[str]
+    label: Mapped[str]
+
+
+class Alert(Created, Base):
+    """A rule that is held against each record of one index while it is enabled."""
+
+    __tablename__ = "alerts"
+    __table_args__ = (CheckConstraint("status in ('enabled', 'disabled')", name="status"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    index_id: Mapped[str] = mapped_column(ForeignKey("scene_indexes.id", ondelete="cascade"), index=True)
+    rule_id: Mapped[str] = mapped_column(ForeignKey("event_rules.id", ondelete="cascade"), index=True)
+    callback_url: Mapped[str | None]
+    ws_connection_id: Mapped[str | None]
+    status: Mapped[str] = mapped_column(default="enabled")
+
+
+class AlertFiring(Created, Base):
+    """An alert matched a record, with a confidence from 0 to 1. A record fires an alert at most once."""
+
+    __tablename__ = "alert_firings"
+    __table_args__ = (Index("uq_alert_firings_alert_id_record_id", "alert_id", "record_id", unique=True),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    alert_id: Mapped[str] = mapped_column(ForeignKey("alerts.id", ondelete="cascade"))
+    record_id: Mapped[str] = mapped_column(ForeignKey("index_records.id", ondelete="cascade"), index=True)
+    confidence: Mapped[float]
+    explanation: Mapped[str]

@@ -1,0 +1,160 @@
+"""Pictures of rendered desktops, read by the real engine, become records and frames."""
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from sqlalchemy import select
+
+from app.base.ids import new_id
+from app.domain.indexes.models import IndexRecord, IndexWindow, ScreenFrame
+from app.domain.indexes.windows import add_screen, add_window, ring_due_windows
+from app.domain.outbox.models import OutboxMessage
+from app.process import Context
+from app.storage.keys import screen_key
+from tests.fixtures.desktops import Picture, desktop
+from tests.fixtures.factories import clear_jobs, jobs_of, make_active, make_tenant
+from tests.fixtures.indexing import AT_US, SECOND, make_index
+from workers.tasks.index_window import MAX_ATTEMPTS, index_window
+from workers.tasks.read_screen import read_screen
+
+BUILD = desktop("Terminal - make test", ["Build failed", "error: cannot find module foo", "3 tests failed"])
+MAIL = desktop("Mail - Inbox", ["Messages", "Lunch on Friday?", "Your invoice is ready"])
+
+
+class Indexed:
+    """A display with an index, and pictures of it at whole seconds."""
+
+    def __init__(self, context: Context, account_id: str, stream_id: str, index_id: str) -> None:
+        self.context, self.account_id = context, account_id
+        self.stream_id, self.index_id = stream_id, index_id
+
+    async def picture(self, pixels: Picture, at_second: int) -> str:
+        frame_id = new_id("frm")
+        key = screen_key(self.account_id, self.stream_id, frame_id)
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, "JPEG", quality=92)
+        await self.context.storage.put_bytes(key, file.getvalue())
+        async with self.context.db.transaction() as session:
+            await add_screen(
+                session,
+                frame_id=frame_id,
+                stream_id=self.stream_id,
+                storage_key=key,
+                at_us=AT_US + at_second * SECOND,
+                width=pixels.shape[1],
+                height=pixels.shape[0],
+            )
+        return frame_id
+
+    async def window(self, start_second: int, *frame_ids: str) -> str:
+        async with self.context.db.transaction() as session:
+            await add_window(
+                session,
+                self.index_id,
+                start_us=AT_US + start_second * SECOND,
+                end_us=AT_US + (start_second + 10) * SECOND,
+                frame_ids=frame_ids,
+            )
+            window_id = await session.scalar(
+                select(IndexWindow.id).where(IndexWindow.start_us == AT_US + start_second * SECOND)
+            )
+        assert window_id is not None
+        return window_id
+
+    async def all(self, table: type[Any], order: Any) -> list[Any]:
+        async with self.context.db.transaction() as session:
+            return list(await session.scalars(select(table).order_by(order)))
+
+    async def records(self) -> list[IndexRecord]:
+        return await self.all(IndexRecord, IndexRecord.start_us)
+
+
+@pytest.fixture
+async def indexed(context: Context) -> Indexed:
+    tenant = await make_tenant(context)
+    _, opened = await make_active(context, tenant, ("display:1",))
+    index_id = await make_index(context, opened["display:1"], prompt="Which errors does the build show?")
+    return Indexed(context, tenant.account_id, opened["display:1"], index_id)
+
+
+async def test_a_window_becomes_a_record_that_says_what_is_on_the_screen(indexed: Indexed) -> None:
+    frame_id = await indexed.picture(BUILD, 0)
+    await read_screen(indexed.context, frame_id)
+    window_id = await indexed.window(0, frame_id)
+    await index_window(indexed.context, window_id)
+    await index_window(indexed.context, window_id)  # a second ring finds nothing to do
+    (record,) = await indexed.records()
+    assert record.text.startswith("The screen shows “Terminal - make test”, headed “Build failed”.")
+    assert "error: cannot find module foo" in record.text
+    assert (record.start_us, record.end_us) == (AT_US, AT_US + 10 * SECOND)
+    assert await indexed.all(IndexWindow, IndexWindow.id) == []
+    (event,) = [
+        row for row in await indexed.all(OutboxMessage, OutboxMessage.id) if row.name == "visual_index.record"
+    ]
+    assert [frame["data"]["text"] for frame in event.payload["frames"]] == [record.text, record.text]
+
+
+async def test_what_was_not_read_in_time_is_read_with_its_window(indexed: Indexed) -> None:
+    frame_ids = [await indexed.picture(BUILD, 0), await indexed.picture(MAIL, 4)]
+    await index_window(indexed.context, await indexed.window(0, *frame_ids))
+    (record,) = await indexed.records()
+    assert "Mail - Inbox" in record.text
+    assert "cannot find module foo" in record.text.partition("Shown in between")[2]
+    frames = await indexed.all(ScreenFrame, ScreenFrame.at_us)
+    assert all(frame.lines is not None for frame in frames)
+
+
+async def test_the_next_window_says_what_is_new_and_a_still_screen_that_it_is_still(
+    indexed: Indexed,
+) -> None:
+    first = await indexed.picture(BUILD, 0)
+    await index_window(indexed.context, await indexed.window(0, first))
+    await index_window(indexed.context, await indexed.window(10, first))
+    more = desktop(
+        "Terminal - make test",
+        ["Build failed", "error: cannot find module foo", "3 tests failed", "Retrying the build"],
+    )
+    await index_window(indexed.context, await indexed.window(20, first, await indexed.picture(more, 25)))
+    _, still, changed = await indexed.records()
+    assert still.text.startswith("The screen still shows")
+    assert still.details["changed"] is False
+    assert "New is: Retrying the build." in changed.text
+
+
+async def test_a_picture_that_is_gone_or_broken_is_left_out(indexed: Indexed) -> None:
+    good, broken = await indexed.picture(BUILD, 0), await indexed.picture(np.zeros_like(BUILD), 2)
+    async with indexed.context.db.transaction() as session:
+        key = (await session.get_one(ScreenFrame, broken)).storage_key
+    await indexed.context.storage.delete(key)
+    await index_window(indexed.context, await indexed.window(0, good, broken, "frm-none"))
+    (record,) = await indexed.records()
+    assert record.details["frame_ids"] == [good, broken]
+    assert "cannot find module foo" in record.text
+
+
+async def test_a_window_without_a_picture_leaves_nothing(indexed: Indexed) -> None:
+    await index_window(indexed.context, await indexed.window(0, "frm-none"))
+    assert await indexed.records() == await indexed.all(IndexWindow, IndexWindow.id) == []
+
+
+async def test_a_window_that_keeps_failing_is_given_up(indexed: Indexed) -> None:
+    window_id = await indexed.window(0, await indexed.picture(BUILD, 0))
+    async with indexed.context.db.transaction() as session:
+        (await session.get_one(IndexWindow, window_id)).attempts = MAX_ATTEMPTS
+    await index_window(indexed.context, window_id)
+    assert await indexed.records() == await indexed.all(IndexWindow, IndexWindow.id) == []
+
+
+async def test_a_window_that_waits_too_long_is_rung_for_again(indexed: Indexed) -> None:
+    window_id = await indexed.window(0, "frm-none")
+    await clear_jobs(indexed.context)
+    async with indexed.context.db.transaction() as session:
+        window = await session.get_one(IndexWindow, window_id)
+        window.due_at = window.due_at.replace(year=2020)
+    for _ in range(2):
+        async with indexed.context.db.transaction() as session:
+            await ring_due_windows(session)
+    assert await jobs_of(indexed.context, "index_window") == [window_id]

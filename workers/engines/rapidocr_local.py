@@ -1,0 +1,67 @@
+"""Text on screens, by the PP-OCR models that rapidocr carries, on this machine's cores."""
+
+from threading import Lock
+from typing import Any
+
+import av
+import numpy as np
+
+from app.media.stills import decode_still
+from workers.engines.contract import EngineFailed, ModelMissing, ScreenLine
+
+_LEAST_CONFIDENCE = 0.5  # below it what was read is mostly no text: icons, borders, wallpaper
+_PARAMETERS = {
+    "Global.use_cls": False,  # screens are never upside down
+    "Global.log_level": "error",
+    "Rec.rec_batch_num": 1,  # lines in one batch are padded to the longest: measured slower
+    "EngineConfig.onnxruntime.intra_op_num_threads": 1,  # two threads gain nothing: measured
+    "EngineConfig.onnxruntime.inter_op_num_threads": 1,
+}
+
+
+class RapidOcrLocal:
+    """PP-OCR by ONNX, one thread a picture; pictures are read one after the other."""
+
+    def __init__(self) -> None:
+        self._reader: Any = None
+        self._loading, self._reading = Lock(), Lock()
+
+    def load(self) -> None:
+        """Open the models. Raises `ModelMissing`."""
+        self._loaded()
+
+    def read(self, picture: bytes) -> list[ScreenLine]:
+        """Raises `EngineFailed` for what is no picture, `ModelMissing`."""
+        reader = self._loaded()
+        try:
+            pixels = decode_still(picture, "bgr24")
+            with self._reading:  # its parts keep state between their steps
+                found = reader(pixels)
+        except (av.FFmpegError, RuntimeError, ValueError) as error:
+            raise EngineFailed("The screen text engine broke off.") from error
+        if found.boxes is None or found.txts is None:
+            return []
+        lines = [
+            _line(text, box, confidence)
+            for text, box, confidence in zip(found.txts, found.boxes, found.scores, strict=True)
+            if text.strip() and confidence >= _LEAST_CONFIDENCE
+        ]
+        return sorted(lines, key=lambda line: (line.top, line.left))
+
+    def _loaded(self) -> Any:
+        with self._loading:
+            if self._reader is None:
+                try:
+                    from rapidocr import RapidOCR  # a second to import: only where screens are read
+                except ImportError as error:
+                    raise ModelMissing(
+                        "rapidocr is not installed: pip install 'opencapture[screen]'"
+                    ) from error
+                self._reader = RapidOCR(params=_PARAMETERS)
+            return self._reader
+
+
+def _line(text: str, box: np.ndarray[Any, Any], confidence: float) -> ScreenLine:
+    left, top = np.floor(box.min(axis=0)).astype(int)
+    right, bottom = np.ceil(box.max(axis=0)).astype(int)
+    return ScreenLine(text.strip(), int(left), int(top), int(right), int(bottom), round(float(confidence), 3))

@@ -1,0 +1,18 @@
+"""How close texts are to a prompt in meaning."""
+
+from collections.abc import Sequence
+
+from app.base.settings import Settings
+from workers.describing.screens import Closeness
+from workers.engines.registry import open_sentence_engine
+
+
+def closeness_to(settings: Settings, prompt: str) -> Closeness:
+    """By the sentence engine's vectors; calling it raises `EngineError` where there is no engine."""
+    engine = open_sentence_engine(settings)
+
+    def closeness(texts: Sequence[str]) -> list[float]:
+        vectors = engine.encode([prompt, *texts])
+        return [float(value) for value in vectors[1:] @ vectors[0]]
+
+    return closeness

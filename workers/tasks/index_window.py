@@ -1,0 +1,49 @@
+"""Makes one window of a stream, what it showed or what was said in it, into records."""
+
+import logging
+from collections.abc import Sequence
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from app.domain.indexes.models import IndexWindow, SceneIndex
+from app.domain.indexes.service import Found, save_record
+from app.domain.indexes.windows import forget_window
+from app.domain.routing import pipeline_route
+from app.domain.streams.models import Stream
+from app.process import Context
+from workers.tasks.index_screens import found_on_screens
+from workers.tasks.index_speech import found_in_speech
+
+logger = logging.getLogger(__name__)
+
+MAX_ATTEMPTS = 5
+
+
+async def index_window(context: Context, window_id: str) -> None:
+    """Save and emit the window's records, then forget the window. Harmless when run again."""
+    async with context.db.transaction() as session:
+        window = await session.get(IndexWindow, window_id, with_for_update=True)
+        if window is None:
+            return
+        window.attempts += 1
+        index = await session.get_one(SceneIndex, window.index_id)
+        if window.attempts > MAX_ATTEMPTS:
+            logger.error("a window of %s given up", index.id)
+            await forget_window(session, window_id)
+            return
+    find = found_on_screens if index.kind == "visual" else found_in_speech
+    found = await find(context, index, window)
+    async with context.db.transaction() as session:
+        await _save(context, session, index.id, found)
+        await forget_window(session, window_id)
+
+
+async def _save(context: Context, session: AsyncSession, index_id: str, found: Sequence[Found]) -> None:
+    index = await session.get(SceneIndex, index_id)
+    if index is None:
+        return  # deleted meanwhile
+    stream = await session.get_one(Stream, index.stream_id)
+    route = await pipeline_route(session, stream, index.ws_connection_id)
+    channels = context.settings.visual_channels
+    for one in found:
+        await save_record(session, index, stream, one, route=route, visual_channels=channels)
