@@ -11,6 +11,7 @@ from app.base.settings import Settings
 SOCKET_TICKET_SECONDS = 300
 UPLOAD_TICKET_SECONDS = 3600
 FILE_TICKET_SECONDS = 24 * 3600
+PUBLISH_TICKET_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,14 @@ class FileTicket:
 
     account_id: str
     asset_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PublishTicket:
+    """The right to publish at one WHIP endpoint."""
+
+    account_id: str
+    endpoint: str
 
 
 def sign_ticket(settings: Settings, ticket: SocketTicket) -> str:
@@ -74,7 +83,20 @@ def read_file(settings: Settings, text: str) -> FileTicket:
     return FileTicket(*_fields(settings, "file-ticket", text, FILE_TICKET_SECONDS, refusal))
 
 
-def _signed(settings: Settings, salt: str, ticket: SocketTicket | UploadTicket | FileTicket) -> str:
+def sign_publish(settings: Settings, ticket: PublishTicket) -> str:
+    """Return the ticket as URL-safe text."""
+    return _signed(settings, "publish-ticket", ticket)
+
+
+def read_publish(settings: Settings, text: str) -> PublishTicket:
+    """Raises `Unauthenticated` for a ticket that is forged or older than `PUBLISH_TICKET_SECONDS`."""
+    refusal = Unauthenticated("this publish ticket is invalid or has expired")
+    return PublishTicket(*_fields(settings, "publish-ticket", text, PUBLISH_TICKET_SECONDS, refusal))
+
+
+def _signed(
+    settings: Settings, salt: str, ticket: SocketTicket | UploadTicket | FileTicket | PublishTicket
+) -> str:
     return _serializer(settings, salt).dumps(astuple(ticket))
 
 

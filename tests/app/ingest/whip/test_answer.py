@@ -10,9 +10,9 @@ CANDIDATES = [RTCIceCandidate(1, "1", "192.0.2.1", 5000, 2130706431, "udp", "hos
 FINGERPRINTS = [RTCDtlsFingerprint("sha-256", "CD:EF")]
 
 
-def answer(sdp: str, kind: str) -> str:
+def answer(sdp: str, *kinds: str) -> str:
     return write_answer(
-        read_offer(sdp, kind),  # type: ignore[arg-type]
+        read_offer(sdp, kinds),  # type: ignore[arg-type]
         ice=RTCIceParameters("ufrag", "p" * 22),
         candidates=CANDIDATES,
         fingerprints=FINGERPRINTS,
