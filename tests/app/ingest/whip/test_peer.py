@@ -1,20 +1,23 @@
 """Real publishers on real sockets: ICE, DTLS, SRTP and every packet in between."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import Any
 
+import aioice
 import av
 import numpy as np
 import pytest
 from aiortc.rtcdtlstransport import RTCCertificate, generate_certificate
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from app.ingest.whip.fragment import IceFragment
 from app.ingest.whip.media_port import MediaPort, open_media_port
 from app.ingest.whip.offer import OfferRefused, read_offer
-from app.ingest.whip.peer import WhipPeer, answer_offer
+from app.ingest.whip.peer import WhipPeer, WhipTrack, answer_offer
 from app.media.frames import Codec, EncodedFrame
 from tests.fixtures.publisher import AudioTrack, Impairment, Publisher, VideoTrack
 
@@ -40,8 +43,12 @@ async def published(publisher: Publisher, *, silence_seconds: float = 10.0) -> A
 
 
 async def take(peer: WhipPeer, count: int) -> list[EncodedFrame]:
+    return await take_of(peer.tracks[0], count)
+
+
+async def take_of(track: WhipTrack, count: int) -> list[EncodedFrame]:
     frames: list[EncodedFrame] = []
-    async for frame in peer.tracks[0].frames():
+    async for frame in track.frames():
         frames.append(frame)
         if len(frames) == count:
             break
@@ -115,11 +122,11 @@ def beep_phases(frames: list[EncodedFrame]) -> list[float]:
     return phases
 
 
-def assert_nothing_undecodable(frames: list[EncodedFrame]) -> None:
+def assert_nothing_undecodable(frames: list[EncodedFrame], frame_ticks: int = FRAME_TICKS) -> None:
     """Each picture but a key frame follows the one that it leans on."""
     assert frames[0].is_keyframe
     for before, after in pairwise(frames):
-        complete = after.timestamp - before.timestamp == FRAME_TICKS
+        complete = after.timestamp - before.timestamp == frame_ticks
         assert complete or (after.is_keyframe and after.after_gap)
 
 
@@ -273,6 +280,72 @@ def test_a_publisher_with_an_rsa_certificate_connects() -> None:
             assert len(await take(peer, 5)) == 5
 
     run(scenario)
+
+
+def test_sound_and_picture_of_one_connection_agree_under_loss() -> None:
+    """One line loses packets of both; each is asked for again, and comes, by its own numbering."""
+
+    async def scenario(port: MediaPort) -> None:
+        line = Impairment(loss=0.03, swap=0.02)
+        publisher = Publisher(VideoTrack(frames_per_second=30), beside=AudioTrack(), impairment=line)
+        offer = read_offer(await publisher.offer(), ("audio", "video"))
+        peer = await answer_offer(offer, port=port)
+        await publisher.accept(peer.answer_sdp)
+        picture, sound = peer.tracks
+        assert (picture.kind, sound.kind) == ("video", "audio")
+        seen, heard = await asyncio.gather(take_of(picture, 110), take_of(sound, 200))
+        assert line.lost > 0
+        assert picture.stats.recovered > 0
+        assert sound.stats.recovered > 0
+        assert (len(heard) - 1) * 960 / (heard[-1].timestamp - heard[0].timestamp) >= 0.98
+        assert_nothing_undecodable(seen, 3000)
+        assert len(decode_video(seen)) == len(seen)
+        assert abs(np.median(flash_phases(seen)) - np.median(beep_phases(heard))) < 0.040
+        await sound.close()
+        assert not peer.closed.is_set()  # the picture goes on
+        assert len(await take_of(picture, 5)) == 5
+        await picture.close()
+        assert peer.closed.is_set()
+        assert len(port.routes) == 0
+        await publisher.close()
+
+    run_on_a_port(scenario)
+
+
+def test_a_publisher_that_restarts_ice_goes_on_over_its_new_path() -> None:
+    async def scenario(port: MediaPort) -> None:
+        publisher = Publisher(AudioTrack())
+        peer = await answer_offer(read_offer(await publisher.offer(), ("audio",)), port=port)
+        await publisher.accept(peer.answer_sdp)
+        taken = await take(peer, 20)
+        first_etag, addresses = peer.etag, len(port.routes)
+        again = aioice.Connection(ice_controlling=True)
+        await again.gather_candidates()
+        fragment = IceFragment(again.local_username, again.local_password, ())
+        assert not peer.takes(fragment)
+        answer = await peer.restart_ice(fragment)
+        assert peer.takes(fragment)
+        assert peer.etag != first_etag
+        taken += await take(peer, 20)  # over the old path, while the new one is not there
+        theirs = dict(re.findall(r"a=ice-(ufrag|pwd):(\S+)", answer))
+        assert theirs["ufrag"] not in peer.answer_sdp
+        again.remote_username, again.remote_password = theirs["ufrag"], theirs["pwd"]
+        for line in re.findall(r"a=candidate:(.*)\r\n", answer):
+            await again.add_remote_candidate(aioice.Candidate.from_sdp(line))
+        await again.add_remote_candidate(None)
+        async with asyncio.timeout(10):
+            await again.connect()
+        await publisher.move_to(again)
+        taken += await take(peer, 50)
+        assert all(after.timestamp - before.timestamp == 960 for before, after in pairwise(taken))
+        assert peer.tracks[0].stats.lost == 0
+        assert len(port.routes) > addresses  # the new path is known beside the old one
+        await again.close()
+        await publisher.close()
+        await peer.close()
+        assert len(port.routes) == 0
+
+    run_on_a_port(scenario)
 
 
 def test_etags_are_strong_and_unique() -> None:
