@@ -30,14 +30,14 @@ def write_answer(
 ) -> str:
     """Return the answer to `offer`.
 
-    The role is always DTLS server (`setup:passive`): as a client aiortc offers only ECDSA cipher suites,
-    which a publisher with an RSA certificate (GStreamer) cannot take.
+    The role is DTLS server (`setup:passive`) wherever the offer leaves it open: as a client aiortc offers
+    only ECDSA cipher suites, which a publisher with an RSA certificate (GStreamer) cannot take.
     """
     transport = [
         f"a=ice-ufrag:{ice.usernameFragment}",
         f"a=ice-pwd:{ice.password}",
         *(f"a=fingerprint:{print_.algorithm} {print_.value}" for print_ in fingerprints),
-        "a=setup:passive",
+        f"a=setup:{'active' if offer.publisher_waits else 'passive'}",
     ]
     lines = [
         "v=0",

@@ -62,6 +62,7 @@ class AcceptedOffer:
 
     tracks: tuple[AcceptedTrack, ...]
     bundled: bool
+    publisher_waits: bool  # for our DTLS handshake: FFmpeg offers `setup:passive`, against the RFC
     ice: RTCIceParameters
     candidates: tuple[RTCIceCandidate, ...]
     fingerprints: tuple[RTCDtlsFingerprint, ...]
@@ -95,6 +96,7 @@ def read_offer(offer_sdp: str, kinds: Collection[Kind]) -> AcceptedOffer:
     return AcceptedOffer(
         tracks=tracks,
         bundled=bool(bundles),
+        publisher_waits=dtls.role == "server",
         ice=ice,
         candidates=tuple(filter(is_reachable, first.ice_candidates))[:MAX_CANDIDATES],
         fingerprints=tuple(dtls.fingerprints),
@@ -168,8 +170,6 @@ def _check_transport(media: MediaDescription) -> tuple[RTCIceParameters, RTCDtls
         raise OfferRefused("The offer lacks a=setup or a=fingerprint.", status=400)
     if not any(print_.algorithm.lower() in X509_DIGEST_ALGORITHMS for print_ in media.dtls.fingerprints):
         raise OfferRefused("The certificate fingerprint must be SHA-256, SHA-384 or SHA-512.")
-    if media.dtls.role == "server":
-        raise OfferRefused("a=setup:passive cannot be served: offer actpass or active.")
     return media.ice, media.dtls
 
 

@@ -105,7 +105,7 @@ class MediaTransport:
             )
         self._dtls = RTCDtlsTransport(self._ice, [RTCCertificate.generateCertificate()])
         pinned.check_attributes(self._dtls, "_rx_srtp", "_tx_srtp")
-        self._dtls._set_role("server")
+        self._dtls._set_role("client" if offer.publisher_waits else "server")
 
     async def answer(self) -> str:
         """Gather every candidate and return the SDP answer. Raises `Unavailable`."""
@@ -140,7 +140,8 @@ class MediaTransport:
                 if self._ice.state != "completed":
                     raise ConnectionError("ICE failed")
                 fingerprints = list(self._offer.fingerprints)
-                await self._dtls.start(RTCDtlsParameters(fingerprints=fingerprints, role="client"))
+                role = "server" if self._offer.publisher_waits else "client"
+                await self._dtls.start(RTCDtlsParameters(fingerprints=fingerprints, role=role))
         except TimeoutError as error:
             raise ConnectionError(f"no connection within {CONNECT_SECONDS} s") from error
         if self._dtls.state != "connected":

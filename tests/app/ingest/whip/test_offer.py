@@ -80,7 +80,6 @@ def test_only_reachable_candidates_are_kept() -> None:
         (VIDEO.replace("m=video 9", "m=video 0"), 422, "port is 0"),
         (VIDEO.replace("a=rtcp-mux\n", ""), 422, "rtcp-mux"),
         (VIDEO.replace("UDP/TLS/RTP/SAVPF", "RTP/AVP"), 422, "DTLS-SRTP"),
-        (VIDEO.replace("a=setup:actpass", "a=setup:passive"), 422, "passive"),
         (VIDEO.replace("sha-256", "sha-1"), 422, "SHA-256"),
         (VIDEO.replace("H264/90000", "H265/90000").replace("VP8/90000", "VP9/90000"), 422, "AV1, H265, VP9"),
         (AUDIO, 422, "'audio'"),
@@ -96,6 +95,12 @@ def test_refusals_name_their_reason(sdp: str, status: int, words: str) -> None:
 def test_audio_without_opus_is_refused() -> None:
     error = refusal(AUDIO.replace("opus/48000/2", "G722/8000"), "audio")
     assert "Opus" in error.message
+
+
+@pytest.mark.parametrize(("setup", "waits"), [("actpass", False), ("active", False), ("passive", True)])
+def test_who_begins_the_handshake(setup: str, waits: bool) -> None:
+    offer = read_offer(VIDEO.replace("a=setup:actpass", f"a=setup:{setup}"), ("video",))
+    assert offer.publisher_waits is waits
 
 
 def test_unreadable_parameter_sets_are_left_out() -> None:
