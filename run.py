@@ -30,6 +30,12 @@ NEEDS = {"demo": DEMO, "test": TEST, "quick": TEST, "check": TEST, "fix": TEST}
 
 # What the tests of the recorder and of the web pages drive: program, then its Debian package.
 TEST_PROGRAMS = {"chromium": "chromium", "ffmpeg": "ffmpeg", "Xvfb": "xvfb", "pulseaudio": "pulseaudio"}
+# What a WHIP publisher of GStreamer's is made of, known by the typelib that needs all but the plugins.
+GSTREAMER_TYPELIB = "*-linux-gnu/girepository-1.0/GstWebRTC-1.0.typelib"
+GSTREAMER = (
+    *("gir1.2-gst-plugins-bad-1.0", "gstreamer1.0-nice", "gstreamer1.0-plugins-bad"),
+    *("gstreamer1.0-plugins-base", "gstreamer1.0-plugins-good", "python3-gi"),
+)
 
 CHECKS = (
     ("ruff", "check", "."),
@@ -131,6 +137,8 @@ def run_or_exit(argv: list[str]) -> None:
 def install_test_programs() -> None:
     """Install the Debian packages that tests drive, where this may be done; else say which are missing."""
     missing = sorted(package for name, package in TEST_PROGRAMS.items() if shutil.which(name) is None)
+    if not any(Path("/usr/lib").glob(GSTREAMER_TYPELIB)):
+        missing += GSTREAMER
     if not missing:
         return
     if os.geteuid() == 0 and shutil.which("apt-get"):

@@ -25,6 +25,7 @@ from app.ingest.spool.manifest import Manifest
 from app.ingest.spool.spool import Spool
 from app.ingest.spool.uploads import Uploads
 from app.ingest.whip.media_port import MediaPort, open_media_port
+from app.ingest.whip.offer import read_offer
 from app.ingest.whip.peer import WhipPeer, answer_offer
 from app.process import Context
 from bench.child import Command, serve
@@ -47,7 +48,7 @@ class OurServer:
         self._recordings: list[asyncio.Task[None]] = []
 
     async def answer(self, kind: Literal["audio", "video"], sdp: str) -> str:
-        peer = await answer_offer(sdp, kind=kind, port=self._port)
+        peer = await answer_offer(read_offer(sdp, (kind,)), port=self._port)
         self._peers.append(peer)
         self._recordings.append(asyncio.create_task(self._record(peer, len(self._peers))))
         return peer.answer_sdp
@@ -56,9 +57,11 @@ class OurServer:
         await asyncio.gather(*(peer.close() for peer in self._peers))
         await asyncio.gather(*self._recordings)
         return {
-            "frames": sum(peer.stats.frames for peer in self._peers),
-            "pictures": sum(peer.stats.frames for peer in self._peers if peer.codec.is_video),
-            "lost_packets": sum(peer.stats.lost for peer in self._peers),
+            "frames": sum(peer.tracks[0].stats.frames for peer in self._peers),
+            "pictures": sum(
+                peer.tracks[0].stats.frames for peer in self._peers if peer.tracks[0].codec.is_video
+            ),
+            "lost_packets": sum(peer.tracks[0].stats.lost for peer in self._peers),
             "bytes": sum(path.stat().st_size for path in self._folder.rglob("*.mp4")),
         }
 
@@ -69,11 +72,11 @@ class OurServer:
             cast(Uploads, self._uploads),
             account_id="acc-bench",
             stream_id=f"rts-{number}",
-            codec=peer.codec,
+            codec=peer.tracks[0].codec,
             zero_us=self._zero_us,
-            request_keyframe=peer.request_keyframe,
+            request_keyframe=peer.tracks[0].request_keyframe,
         )
-        async for frame in peer.frames():
+        async for frame in peer.tracks[0].frames():
             recorder.offer(frame)
         await recorder.close()
 

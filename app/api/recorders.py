@@ -7,13 +7,13 @@ from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.shapes import polled_status, publishing_shape
-from app.base.errors import InvalidRequest, NotFound
+from app.base.errors import InvalidRequest, NotFound, Unavailable
 from app.base.redis import CONTROL_CHANNEL, publish
 from app.domain.accounts.credentials import Caller
-from app.domain.nodes.service import find_live_node
 from app.domain.sessions import service as sessions
 from app.domain.sessions.channels import ChosenChannel, RequestedChannel, choose_channels
 from app.domain.sessions.models import CaptureSession, Channel
+from app.domain.sessions.placement import place_session
 from app.domain.sessions.states import Status
 from app.domain.streams.playback import play_session
 from app.domain.streams.service import LIVE_STATUSES, list_session_streams, open_streams, request_stop
@@ -45,7 +45,10 @@ class Start(BaseModel):
 
 @router.post("/start")
 async def start(wanted: Start, caller: AnyCaller, session: Session) -> Json:
-    """Begin a session with its channels; the same request again gets the same answer while it is live."""
+    """Begin a session with its channels, on an ingest process that has room.
+
+    The same request again gets the same answer while the session is live and that process lives.
+    """
     capture = await _locked(session, caller, wanted.session_id)
     chosen = choose_channels(
         [_requested(one) for one in wanted.channels or []], wanted.primary_video_channel_id
@@ -64,7 +67,9 @@ async def start(wanted: Start, caller: AnyCaller, session: Session) -> Json:
         streams = await open_streams(session, capture, channels)
         if any(stream.store for stream in streams):
             await play_session(session, capture)
-    return success(publishing_shape(capture, channels, streams, await find_live_node(session)))
+    if (node := await place_session(session, capture)) is None:
+        raise Unavailable("no ingest process takes publishers now")
+    return success(publishing_shape(capture, channels, streams, node))
 
 
 @router.get("/{session_id}")
@@ -73,7 +78,7 @@ async def status(session_id: str, caller: AnyCaller, session: Session) -> Json:
     capture = await _owned(session, caller, session_id)
     channels = await sessions.list_channels(session, capture.id)
     streams = await list_session_streams(session, capture.id)
-    node = await find_live_node(session)
+    node = await place_session(session, capture)
     shape = publishing_shape(capture, channels, streams, node)
     return success(shape | {"status": polled_status(capture, node)})
 

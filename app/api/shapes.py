@@ -113,7 +113,7 @@ def stream_shape(stream: Stream) -> Json:
 def polled_status(capture: CaptureSession, node: IngestNode | None) -> str:
     """The status that a recorder polls: `active` is what the vendor's waits for before it sends anything
     (recorder.md §1), so a session that waits for media is that to it, once there is a port to send to."""
-    if capture.status == Status.STARTING and node is not None:
+    if capture.status == Status.STARTING and node is not None and node.rtsps_port:
         return Status.ACTIVE.value
     return capture.status.value
 
@@ -123,15 +123,16 @@ def publishing_shape(
 ) -> Json:
     """What a recorder reads from start and status: its own channel ids, and where each is published.
 
-    The vendor's recorder wants all four strings of a channel (recorder.md §1); without a `node` that takes
-    RTSPS, an empty `rtsp_url` makes it open nothing.
+    The vendor's recorder wants all four strings of a channel (recorder.md §1); where the session's `node`
+    takes no RTSPS, an empty `rtsp_url` makes it open nothing. The session's own `whip_url` takes sound and
+    picture in one offer.
     """
     by_channel = {stream.channel_id: stream for stream in streams}
     settings = get_settings()
-    base_url = settings.base_url
+    whip_url = f"{(node and node.whip_url) or settings.ingest_base_url}/whip"
 
     def rtsp_url(stream: Stream) -> str:
-        if node is None:
+        if node is None or not node.rtsps_port:
             return ""
         return f"rtsps://{node.rtsps_host}:{node.rtsps_port}/{publish_path(settings, stream.id)}"
 
@@ -140,12 +141,13 @@ def publishing_shape(
         "streaming_session_id": capture.id,
         "status": capture.status.value,
         "created_at": unix_seconds(capture.created_at),
+        "whip_url": f"{whip_url}/{capture.id}",
         "channels": [
             {
                 "channel_id": channel.wire_id,
                 "channel_name": channel.name,
                 "stream_id": by_channel[channel.id].id,
-                "whip_url": f"{base_url}/whip/{by_channel[channel.id].id}",
+                "whip_url": f"{whip_url}/{by_channel[channel.id].id}",
                 "rtsp_url": rtsp_url(by_channel[channel.id]),
                 "type": channel.media_type,
                 "store": channel.store,
@@ -153,7 +155,7 @@ def publishing_shape(
             }
             for channel in channels
         ],
-        **({"ssl_certificate_hash": node.rtsps_pin} if node else {}),
+        **({"ssl_certificate_hash": node.rtsps_pin} if node and node.rtsps_port else {}),
     }
 
 

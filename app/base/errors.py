@@ -89,6 +89,9 @@ class PreconditionRequired(CaptureError):
 
 
 class Unavailable(CaptureError):
+    """`retry_after_seconds` is what the answer's Retry-After says."""
+
     status = 503
+    retry_after_seconds = 5
     code = "unavailable"
     retryable = True

@@ -84,6 +84,9 @@ class Settings(BaseSettings):
     # UDP. Unset: the number of `port`, which no second product on this machine has either. 0: any free one.
     webrtc_port: int | None = Field(None, ge=0, le=65535)
     ice_servers: tuple[IceServer, ...] = ()  # JSON; told to publishers, for networks that let no UDP out
+    # Where publishers reach this process by HTTP, for WHIP; each of several ingest processes has its own.
+    # Unset: the public URL.
+    ingest_url: str | None = None
     max_publishers: int = Field(600, ge=1)  # at once in one process; one core carries twice as many tracks
     display_alias_rows: bool = True  # contract C1
 
@@ -113,6 +116,11 @@ class Settings(BaseSettings):
     def base_url(self) -> str:
         """The URL under which clients reach this server, without a trailing slash."""
         return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+    @property
+    def ingest_base_url(self) -> str:
+        """The URL under which publishers reach this process, without a trailing slash."""
+        return (self.ingest_url or self.base_url).rstrip("/")
 
     @property
     def websocket_base_url(self) -> str:

@@ -7,7 +7,7 @@ from app.media.frames import Codec, EncodedFrame
 
 
 class Source(Protocol):
-    """One publisher's one track. Implementers: `whip.peer.WhipPeer`, `rtsp.publisher.RtspPublisher`."""
+    """One publisher's one track. Implementers: `whip.peer.WhipTrack`, `rtsp.publisher.RtspPublisher`."""
 
     @property
     def codec(self) -> Codec:

@@ -13,6 +13,7 @@ from app.base.ids import new_id
 from app.base.redis import CONTROL_CHANNEL, subscribe
 from app.base.tasks import end_task
 from app.domain.indexes.service import running_indexes
+from app.domain.nodes.service import node_gone
 from app.domain.streams.service import (
     LIVE_STATUSES,
     detach_publisher,
@@ -31,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 2.0
 DETACH_ATTEMPTS = 5
+LOOK_FOR_KILLED_SECONDS = 5.0
 
 
 class Live:
@@ -61,6 +63,10 @@ class Live:
         """What publishes this stream here and now; nothing once it has said goodbye."""
         pipeline = self._pipelines.get(stream_id)
         return pipeline.source if pipeline and not pipeline.said_goodbye else None
+
+    def carried(self) -> list[tuple[PublishedStream, Source]]:
+        """All streams that are published here and now, each with what publishes it."""
+        return [(one.stream, one.source) for one in self._pipelines.values() if not one.said_goodbye]
 
     async def end(self, stream_id: str) -> None:
         """The stream's publisher said goodbye."""
@@ -102,7 +108,10 @@ class Live:
             try:
                 async with self._context.db.transaction() as session:
                     await detach_publisher(
-                        session, pipeline.stream.stream_id, self.publisher_id, ended=pipeline.said_goodbye
+                        session,
+                        pipeline.stream.stream_id,
+                        pipeline.stream.publication,
+                        ended=pipeline.said_goodbye,
                     )
                 return
             except DATABASE_AWAY as error:
@@ -115,6 +124,7 @@ class Live:
         if not self._pipelines:
             return
         stream_ids = list(self._pipelines)
+        publications = [pipeline.stream.publication for pipeline in self._pipelines.values()]
         now = asyncio.get_running_loop().time()
         try:
             async with self._context.db.transaction() as session:
@@ -123,7 +133,7 @@ class Live:
                 heard |= (await running_indexes(session, "audio", stream_ids)).keys()
                 watched = await running_indexes(session, "visual", stream_ids)
                 if now - self._last_heartbeat >= HEARTBEAT_SECONDS:
-                    await publishers_alive(session, self.publisher_id, stream_ids)
+                    await publishers_alive(session, self.publisher_id, publications)
                     self._last_heartbeat = now
         except DATABASE_AWAY as error:
             logger.warning("the database is away, capture goes on: %s", type(error).__name__)
@@ -150,21 +160,43 @@ async def open_live(context: Context) -> AsyncIterator[Live]:
     async with open_uploads(context) as uploads:
         live = Live(context, uploads)
         with present(folder, live.publisher_id):
-            await _lose_publishers_of_the_killed(context, folder)
-            follower = asyncio.create_task(live.follow())
+            await _take_over(context, folder)
+            tasks = [
+                asyncio.create_task(live.follow()),
+                asyncio.create_task(_look_for_killed(context, uploads)),
+            ]
             try:
                 yield live
             finally:
                 await live.close()
-                await end_task(follower)
+                for task in tasks:
+                    await end_task(task)
 
 
-async def _lose_publishers_of_the_killed(context: Context, folder: Path) -> None:
-    """Let the publishers of processes that were killed here come back without waiting for housekeeping."""
-    for publisher_id in await asyncio.to_thread(killed, folder):
+async def _look_for_killed(context: Context, uploads: Uploads) -> None:
+    """Take over from processes of this data folder that are killed while this one lives, until cancelled."""
+    folder = context.settings.data_dir / "spool"
+    while True:
+        await asyncio.sleep(LOOK_FOR_KILLED_SECONDS)
+        try:
+            if await _take_over(context, folder):
+                await uploads.take_up()
+        except OSError as error:
+            logger.warning("the spool's folder cannot be looked at: %s", type(error).__name__)
+
+
+async def _take_over(context: Context, folder: Path) -> bool:
+    """Let the publishers of processes that were killed here come back without waiting for housekeeping.
+
+    True where there were any: what they were recording lies in the spool.
+    """
+    found = await asyncio.to_thread(killed, folder)
+    for publisher_id in found:
         try:
             async with context.db.transaction() as session:
                 await lose_publisher(session, publisher_id)
+                await node_gone(session, publisher_id)
             await asyncio.to_thread(forget, folder, publisher_id)
         except DATABASE_AWAY as error:
             logger.warning("publishers of %s are not lost yet: %s", publisher_id, type(error).__name__)
+    return bool(found)

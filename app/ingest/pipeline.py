@@ -25,11 +25,15 @@ ANNOUNCE_AGAIN_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class PublishedStream:
-    """What a pipeline needs to know of its stream. `zero_us` is the Unix time its media counts from."""
+    """What a pipeline needs to know of its stream, and of the `publication` that it carries.
+
+    `zero_us` is the Unix time its media counts from.
+    """
 
     account_id: str
     session_id: str
     stream_id: str
+    publication: str
     store: bool
     zero_us: int
 

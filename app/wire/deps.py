@@ -31,24 +31,25 @@ async def _transaction(context: AppContext) -> AsyncIterator[AsyncSession]:
 Session = Annotated[AsyncSession, Depends(_transaction, scope="function")]
 
 
-async def _any_caller(
+async def any_caller(
     context: AppContext,
     x_access_token: Annotated[str | None, Header()] = None,
     authorization: Annotated[str | None, Header()] = None,
 ) -> Caller:
+    """Who asks, by either header. Raises `Unauthenticated`."""
     scheme, _, bearer = (authorization or "").partition(" ")
     secret = x_access_token or (bearer.strip() if scheme.lower() == "bearer" else None)
     async with context.db.transaction() as session:
         return await authenticate(session, secret)
 
 
-async def _server_caller(caller: Annotated[Caller, Depends(_any_caller)]) -> Caller:
+async def _server_caller(caller: Annotated[Caller, Depends(any_caller)]) -> Caller:
     caller.require_api_key()
     return caller
 
 
 # A client token is good for capture, ingest and the WebSocket: those routes take `AnyCaller`.
-AnyCaller = Annotated[Caller, Depends(_any_caller)]
+AnyCaller = Annotated[Caller, Depends(any_caller)]
 ServerCaller = Annotated[Caller, Depends(_server_caller)]
 
 

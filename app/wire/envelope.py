@@ -28,6 +28,8 @@ def failure(error: CaptureError, headers: dict[str, str] | None = None) -> JSONR
         body["field"] = error.field
     if isinstance(error, Unauthenticated):
         headers = {"WWW-Authenticate": "Bearer"} | (headers or {})
+    if isinstance(error, Unavailable):
+        headers = {"Retry-After": str(error.retry_after_seconds)} | (headers or {})
     return JSONResponse(body, status_code=error.status, headers=headers)
 
 

@@ -11,6 +11,7 @@ from app.base.settings import Settings
 SOCKET_TICKET_SECONDS = 300
 UPLOAD_TICKET_SECONDS = 3600
 FILE_TICKET_SECONDS = 24 * 3600
+PUBLISH_TICKET_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,14 @@ class DownloadTicket:
 
     account_id: str
     download_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PublishTicket:
+    """The right to publish at one WHIP endpoint."""
+
+    account_id: str
+    endpoint: str
 
 
 def sign_ticket(settings: Settings, ticket: SocketTicket) -> str:
@@ -93,7 +102,18 @@ def read_download(settings: Settings, text: str) -> DownloadTicket:
     return DownloadTicket(*_fields(settings, "download-ticket", text, FILE_TICKET_SECONDS, refusal))
 
 
-Ticket = SocketTicket | UploadTicket | FileTicket | DownloadTicket
+def sign_publish(settings: Settings, ticket: PublishTicket) -> str:
+    """Return the ticket as URL-safe text."""
+    return _signed(settings, "publish-ticket", ticket)
+
+
+def read_publish(settings: Settings, text: str) -> PublishTicket:
+    """Raises `Unauthenticated` for a ticket that is forged or older than `PUBLISH_TICKET_SECONDS`."""
+    refusal = Unauthenticated("this publish ticket is invalid or has expired")
+    return PublishTicket(*_fields(settings, "publish-ticket", text, PUBLISH_TICKET_SECONDS, refusal))
+
+
+Ticket = SocketTicket | UploadTicket | FileTicket | DownloadTicket | PublishTicket
 
 
 def _signed(settings: Settings, salt: str, ticket: Ticket) -> str:

@@ -1,4 +1,4 @@
-"""The two REST calls of a recording, and the HTTP client that makes them."""
+"""The REST calls of a recording, and the HTTP client that makes them."""
 
 import os
 import ssl
@@ -13,6 +13,7 @@ from opencapture_recorder.errors import Refused, ServerError
 
 START_TIMEOUT_SECONDS = 60.0
 STOP_TIMEOUT_SECONDS = 5.0
+STATUS_TIMEOUT_SECONDS = 5.0
 _MAX_REDIRECTS = 3
 _CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
 
@@ -62,25 +63,41 @@ class CaptureApi:
         if primary is not None:
             body["primary_video_channel_id"] = primary
         data = await self._post("capture/session/start", body, START_TIMEOUT_SECONDS)
-        urls = {
-            str(row["channel_id"]): urljoin(self._base, str(row["whip_url"]))
-            for row in data.get("channels") or []
-            if isinstance(row, dict) and row.get("channel_id") and row.get("whip_url")
-        }
+        urls = self._whip_urls(data)
         missing = [channel.channel_id for channel in channels if channel.channel_id not in urls]
         if missing:
             raise ServerError(f"The server gave no whip_url for {', '.join(missing)}")
         return StartedSession(str(data.get("streaming_session_id") or session_id), urls)
+
+    async def find_whip_urls(self, session_id: str) -> dict[str, str]:
+        """Where each channel is published now: a server of several processes may have lost one.
+
+        Raises Refused (4xx) or ServerError.
+        """
+        path = f"capture/session/{quote(session_id, safe='')}"
+        return self._whip_urls(await self._call("GET", path, None, STATUS_TIMEOUT_SECONDS))
 
     async def stop(self, streaming_session_id: str, session_id: str) -> None:
         """End the session. Raises Refused (4xx) or ServerError."""
         path = f"capture/session/{quote(streaming_session_id, safe='')}/stop"
         await self._post(path, {"session_id": session_id}, STOP_TIMEOUT_SECONDS)
 
+    def _whip_urls(self, data: dict[str, Any]) -> dict[str, str]:
+        return {
+            str(row["channel_id"]): urljoin(self._base, str(row["whip_url"]))
+            for row in data.get("channels") or []
+            if isinstance(row, dict) and row.get("channel_id") and row.get("whip_url")
+        }
+
     async def _post(self, path: str, body: dict[str, Any], timeout_seconds: float) -> dict[str, Any]:
+        return await self._call("POST", path, body, timeout_seconds)
+
+    async def _call(
+        self, method: str, path: str, body: dict[str, Any] | None, timeout_seconds: float
+    ) -> dict[str, Any]:
         try:
-            response = await self._http.post(
-                urljoin(self._base, path), json=body, headers=self._headers, timeout=timeout_seconds
+            response = await self._http.request(
+                method, urljoin(self._base, path), json=body, headers=self._headers, timeout=timeout_seconds
             )
         except httpx.HTTPError as error:
             raise ServerError(f"The server cannot be reached: {type(error).__name__}") from error

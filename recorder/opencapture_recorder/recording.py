@@ -115,10 +115,22 @@ class Recording:
     def _publish(self, channel_id: str, url: str) -> None:
         feed = self._feeds[channel_id]
         publisher = WhipPublisher(
-            self._http, url, self._token, lambda: make_track(feed, self._clock, self._settings), channel_id
+            self._http,
+            url,
+            self._token,
+            lambda: make_track(feed, self._clock, self._settings),
+            channel_id,
+            lambda: self._find_whip_url(channel_id),
         )
         self._publishers[channel_id] = publisher
         self._tasks[channel_id] = asyncio.create_task(self._run_channel(channel_id, publisher))
+
+    async def _find_whip_url(self, channel_id: str) -> str | None:
+        """Where the server takes the channel now; None where it does not say."""
+        try:
+            return (await self._api.find_whip_urls(self.session_id)).get(channel_id)
+        except ServerError:
+            return None
 
     async def _run_channel(self, channel_id: str, publisher: WhipPublisher) -> None:
         try:

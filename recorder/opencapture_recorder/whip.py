@@ -5,7 +5,7 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from urllib.parse import urljoin
 
@@ -59,6 +59,7 @@ class WhipPublisher:
         token: str,
         make_track: Callable[[], AudioTrack | VideoTrack],
         name: str,
+        find_url: Callable[[], Awaitable[str | None]],
     ) -> None:
         self.connected = asyncio.Event()
         self.connection_count = 0
@@ -67,6 +68,7 @@ class WhipPublisher:
         self._headers = {"Authorization": f"Bearer {token}"}
         self._make_track = make_track
         self._name = name
+        self._find_url = find_url
         self._sender: RTCRtpSender | None = None
         self._earlier_bytes = 0
         self._sent_bytes = 0
@@ -94,6 +96,7 @@ class WhipPublisher:
             logger.warning("%s: %s; publishing again in %.1f s", self._name, reason, retry_seconds)
             await asyncio.sleep(retry_seconds * random.uniform(0.8, 1.0))
             retry_seconds = min(_MAX_RETRY_SECONDS, retry_seconds * 2)
+            self._url = await self._find_url() or self._url
 
     @asynccontextmanager
     async def _publish(self) -> AsyncIterator[RTCPeerConnection]:

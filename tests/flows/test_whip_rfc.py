@@ -8,7 +8,15 @@ import httpx
 import pytest
 
 from app.base.settings import IceServer, Settings
-from tests.fixtures.capture import MIC, CaptureDriver, Publication, capture_driver
+from tests.fixtures.capture import (
+    DISPLAY,
+    MIC,
+    SYSTEM_AUDIO,
+    CaptureDriver,
+    Publication,
+    capture_driver,
+)
+from tests.fixtures.eventually import eventually
 from tests.fixtures.publisher import AudioTrack, Publisher, VideoTrack
 from tests.fixtures.stack import RunningStack
 from tests.fixtures.web import Web, running_web
@@ -121,8 +129,8 @@ async def test_what_a_patch_may_not_be(stack: RunningStack) -> None:
             (400, good + "a=candidate:nonsense\r\n", {"if_match": etag}),
             (428, good, {}),
             (412, good, {"if_match": '"another"'}),
-            (422, restart, {"if_match": "*"}),
-            (422, restart, {"if_match": etag}),
+            (428, restart, {}),
+            (412, restart, {"if_match": '"another"'}),
         ):
             answer = await published.patch(content, **headers)
             assert (answer.status_code, answer.json()["success"]) == (status, False), content
@@ -131,6 +139,95 @@ async def test_what_a_patch_may_not_be(stack: RunningStack) -> None:
         assert (await published.patch(good, if_match=etag)).status_code == 204
         assert (await driver.wait_for("active"))["status"] == "active"
         await published.publication.publisher.close()
+
+
+async def test_an_ice_restart_has_an_entity_tag_of_its_own(stack: RunningStack) -> None:
+    async with capture_driver(stack) as driver:
+        await driver.start(MIC)
+        published = await publish(driver)
+        etag = published.publication.etag
+        restart = "a=ice-ufrag:ysXw\r\na=ice-pwd:vw5LmwG4y/e6dPP/zAP9Gp5k\r\n"
+        await driver.wait_for("active")  # this publisher knows of no restart: it has to be connected before
+        answer = await published.patch(restart, if_match="*")
+        assert (answer.status_code, answer.headers["content-type"]) == (200, FRAGMENT)
+        assert re.fullmatch(r'"[^"]+"', answer.headers["etag"])
+        assert answer.headers["etag"] != etag
+        for line in ("a=ice-ufrag:", "a=ice-pwd:", "a=candidate:"):
+            assert line in answer.text
+        # Candidates of the session before the restart are late; those of the new one are taken.
+        assert (await published.patch(fragment_of(published.offer_sdp), if_match=etag)).status_code == 412
+        trickled = await published.patch(restart, if_match=answer.headers["etag"])
+        assert (trickled.status_code, "etag" in trickled.headers) == (204, False)
+        again = await published.patch(restart.replace("ysXw", "zsXw"), if_match=answer.headers["etag"])
+        assert again.status_code == 200
+        assert again.headers["etag"] not in (etag, answer.headers["etag"])
+        assert (await driver.unpublish(published.publication)).status_code == 200
+        await published.publication.publisher.close()
+
+
+async def test_a_session_takes_sound_and_picture_in_one_offer(stack: RunningStack) -> None:
+    async with capture_driver(stack) as driver:
+        await driver.start(SYSTEM_AUDIO, MIC, {"channel_id": "display:2", "type": "video"}, DISPLAY)
+        publisher = Publisher(VideoTrack(), beside=AudioTrack())
+        publication = await driver.publish_at(driver.whip_url, publisher)
+        assert publication.resource.startswith(driver.whip_url + "/")
+        await driver.wait_for("active")
+        # The mic and the primary display are taken now, the other channels are free.
+        refused = {name: await driver.offer(name, await offer_for(name)) for name in driver.channels}
+        assert {name: answer.status_code for name, answer in refused.items()} == {
+            "mic:default": 409,
+            "system_audio:default": 201,
+            "display:2": 409,
+            "display:1": 201,
+        }
+        answer = await driver.http.patch(
+            publication.resource,
+            content="a=ice-ufrag:ysXw\r\na=ice-pwd:vw5LmwG4y/e6dPP/zAP9Gp5k\r\n",
+            headers={"authorization": f"Bearer {driver.token}", "content-type": FRAGMENT, "if-match": "*"},
+        )
+        assert answer.status_code == 200
+        assert (await driver.unpublish(publication)).status_code == 200
+        assert (await driver.unpublish(publication)).status_code == 404
+
+        async def free() -> bool:
+            rows = await driver.offer_at(driver.whip_url, again_offer)
+            return rows.status_code == 201
+
+        again = Publisher(AudioTrack(), beside=VideoTrack())
+        again_offer = await again.offer()
+        await eventually(free)  # once what was sent has been stored
+        await asyncio.gather(publisher.close(), again.close())
+
+
+async def test_a_sessions_endpoint_takes_at_most_one_track_of_a_kind(stack: RunningStack) -> None:
+    async with capture_driver(stack) as driver:
+        await driver.start(MIC, SYSTEM_AUDIO, DISPLAY)
+        twice = Publisher(AudioTrack(), beside=AudioTrack())
+        answer = await driver.offer_at(driver.whip_url, await twice.offer())
+        assert (answer.status_code, answer.json()["error_code"]) == (422, "offer_refused")
+        alone = await driver.publish_at(driver.whip_url, Publisher(VideoTrack()))
+        both = Publisher(AudioTrack(), beside=VideoTrack())
+        taken = await driver.offer_at(driver.whip_url, await both.offer())
+        assert (taken.status_code, taken.json()["error_code"]) == (409, "already_published")
+        # Nothing was taken in part: the sound is free.
+        sound = await driver.publish("mic:default", AudioTrack())
+        await asyncio.gather(*(one.close() for one in (twice, both, alone.publisher, sound.publisher)))
+
+
+async def test_a_session_that_was_not_started_takes_nothing(stack: RunningStack) -> None:
+    async with capture_driver(stack) as driver:
+        publisher = Publisher(AudioTrack())
+        url = f"{stack.base_url}/whip/{driver.session_id}"
+        answer = await driver.offer_at(url, await publisher.offer())
+        assert (answer.status_code, answer.json()["error_code"]) == (409, "session_not_live")
+        await publisher.close()
+
+
+async def offer_for(channel_id: str) -> str:
+    publisher = Publisher(VideoTrack() if channel_id.startswith("display") else AudioTrack())
+    offer = await publisher.offer()
+    await publisher.close()
+    return offer
 
 
 async def test_delete_ignores_entity_tags_and_ends_the_session(stack: RunningStack) -> None:

@@ -194,7 +194,7 @@ def test_pause_sends_silence_and_black_and_resume_brings_both_back(set_sources: 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["closed", "silent"])
+@pytest.mark.parametrize("how", ["closed", "silent", "moved"])
 def test_a_lost_connection_is_made_again(how: str, set_sources: SetSources) -> None:
     set_sources(TONE_AND_PATTERN)
 
@@ -203,7 +203,9 @@ def test_a_lost_connection_is_made_again(how: str, set_sources: SetSources) -> N
         first = server.received["display:1"][0]
         await until(lambda: first.reports and len(first.frames) > 15)
         server.whip_status = [503, 409]
-        if how == "closed":
+        if how == "moved":
+            server.moved_to = server.url.replace("127.0.0.1", "localhost")
+        if how != "silent":
             await server.peers["display:1"].close()
         else:
             # The path stays open and the server says nothing more, as after a kill behind a relay.
@@ -214,6 +216,7 @@ def test_a_lost_connection_is_made_again(how: str, set_sources: SetSources) -> N
         await until(lambda: second.reports and len(second.frames) > 15)
         assert _steps(second) == {6000}
         assert len(server.received["mic:default"]) == 1
+        assert server.published_at[2:] == ["localhost" if how == "moved" else "127.0.0.1"]
         # Both connections tell time by the same clock: the gap is a whole number of frames.
         gap = second.sender_seconds(second.frames[0]) - first.sender_seconds(first.frames[0])
         assert gap * 15 == pytest.approx(round(gap * 15), abs=SYNC_SECONDS * 15)

@@ -59,6 +59,8 @@ class CaptureServer:
         self.received: dict[str, list[Received]] = {}
         self.peers: dict[str, RTCPeerConnection] = {}
         self.whip_status: list[int] = []
+        self.moved_to: str | None = None  # where the status says that channels are published now
+        self.published_at: list[str] = []
         self.start_status = 200
         self._readers: set[asyncio.Task[None]] = set()
 
@@ -90,6 +92,13 @@ class CaptureServer:
         }
         return JSONResponse({"success": True, "data": data})
 
+    async def status(self, request: Request) -> Response:
+        if self.moved_to is None:
+            return JSONResponse({"success": False, "message": "nobody knows"}, 503)
+        names = [row["channel_id"] for row in self.starts[-1]["channels"]]
+        rows = [{"channel_id": name, "whip_url": f"{self.moved_to}/whip/{name}"} for name in names]
+        return JSONResponse({"success": True, "data": {"channels": rows}})
+
     async def stop(self, request: Request) -> Response:
         body = await request.json()
         self.stops.append({**body, "id": request.path_params["id"], "deleted_before": len(self.deleted)})
@@ -101,6 +110,7 @@ class CaptureServer:
             return Response(status_code=401)
         if self.whip_status:
             return Response(status_code=self.whip_status.pop(0))
+        self.published_at.append(request.url.hostname or "")
         offer = (await request.body()).decode()
         self.offers.setdefault(channel, []).append(offer)
         peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
@@ -173,6 +183,7 @@ async def capture_server() -> AsyncIterator[CaptureServer]:
     app = Starlette(
         routes=[
             Route("/capture/session/start", state.start, methods=["POST"]),
+            Route("/capture/session/{id}", state.status, methods=["GET"]),
             Route("/capture/session/{id}/stop", state.stop, methods=["POST"]),
             Route("/whip/{channel}", state.publish, methods=["POST"]),
             Route("/resource/{channel}/{number}", state.delete, methods=["DELETE"]),

@@ -87,7 +87,7 @@ async def _end(session_id: str, seen: Status, resume_seconds: float, session: As
         seen.value,
     )
     if seen is Status.STARTING:
-        await sessions.fail(session, capture, "no_media", "no channel sent media in time")
+        await streams.fail_session(session, capture, "no_media", "no channel sent media in time")
     elif seen is Status.ACTIVE:
         await streams.request_stop(session, capture, reason="publisher_vanished")
     else:

@@ -41,6 +41,7 @@ class CaptureSession(Created, Base):
     error: Mapped[dict[str, Any] | None]  # {code, message} of a failed session
     exported_video_id: Mapped[str | None] = mapped_column(ForeignKey("assets.id", ondelete="set null"))
     live_slug: Mapped[str | None]  # of the playback that grows while it records
+    ingest_node: Mapped[str | None] = mapped_column(index=True)  # the process that takes its media
     last_event_seq: Mapped[int] = mapped_column(default=0)
 
     @property

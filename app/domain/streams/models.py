@@ -20,7 +20,8 @@ class PublisherState(StrEnum):
 
 
 class Stream(Created, Base):
-    """A real-time media stream. `publisher` names the ingest process that holds its peer."""
+    """A real-time media stream. `publisher` names the ingest process that holds its peer, `publication` the
+    one connection that it is: a publisher that comes back is another."""
 
     __tablename__ = "streams"
     __table_args__ = (
@@ -43,6 +44,7 @@ class Stream(Created, Base):
     status: Mapped[str] = mapped_column(default="connected")
     publisher_state: Mapped[str] = mapped_column(default=PublisherState.NONE.value)
     publisher: Mapped[str | None]
+    publication: Mapped[str | None]
     publisher_changed_at: Mapped[datetime | None]
     publisher_seen_at: Mapped[datetime | None]
     codec: Mapped[str | None]

@@ -1,16 +1,15 @@
 """What recording does to rows: segments registered, spools that hold media still to come, and its failure."""
 
-from sqlalchemy import delete, update
+from sqlalchemy import delete
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.base.errors import NotFound
 from app.domain.outbox.jobs import Job, enqueue
 from app.domain.sessions.models import Channel
-from app.domain.sessions.service import fail
 from app.domain.sessions.states import LEGAL_MOVES, Status
 from app.domain.streams.models import PublisherState, Segment, Stream, StreamSpool
-from app.domain.streams.service import lock_both, stop_if_drained
+from app.domain.streams.service import fail_session, lock_both, stop_if_drained
 from app.media.frames import Codec
 from app.media.windows import window_at
 
@@ -69,7 +68,4 @@ async def fail_recording(session: AsyncSession, stream_id: str, code: str, messa
     """What is sent can no longer be recorded: the session fails, and what was recorded stays."""
     capture, _ = await lock_both(session, stream_id)
     if Status.FAILED in LEGAL_MOVES[capture.status]:
-        await session.execute(
-            update(Stream).where(Stream.capture_session_id == capture.id).values(status="stopped")
-        )
-        await fail(session, capture, code, message)
+        await fail_session(session, capture, code, message)

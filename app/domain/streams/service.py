@@ -11,7 +11,7 @@ from app.base.errors import Conflict, NotFound
 from app.base.ids import new_id, utc_now
 from app.domain.outbox.jobs import Job, enqueue
 from app.domain.sessions.models import CaptureSession, Channel
-from app.domain.sessions.service import lock_session, move
+from app.domain.sessions.service import fail, lock_session, move
 from app.domain.sessions.states import Status
 from app.domain.streams.models import PublisherState, Segment, Stream, StreamSpool
 
@@ -76,8 +76,10 @@ async def list_segments(session: AsyncSession, stream_id: str) -> list[Segment]:
     return list(rows)
 
 
-async def attach_publisher(session: AsyncSession, stream_id: str, publisher: str) -> CaptureSession:
-    """Give the stream to an ingest process; returns its session.
+async def attach_publisher(
+    session: AsyncSession, stream_id: str, publisher: str, publication: str
+) -> CaptureSession:
+    """Give the stream to a connection, `publication`, of the ingest process `publisher`; returns its session.
 
     Raises `Conflict` when its session does not take media now, or when a publisher is sending already.
     """
@@ -90,18 +92,19 @@ async def attach_publisher(session: AsyncSession, stream_id: str, publisher: str
         raise Conflict(f"{stream.name} already has a publisher", code="already_published")
     now = utc_now()
     stream.publisher_state, stream.publisher = PublisherState.LIVE.value, publisher
+    stream.publication = publication
     stream.publisher_changed_at = stream.publisher_seen_at = now
     return capture
 
 
-async def detach_publisher(session: AsyncSession, stream_id: str, publisher: str, *, ended: bool) -> None:
-    """The process holds the stream's peer no longer; `ended` tells a goodbye from a loss.
+async def detach_publisher(session: AsyncSession, stream_id: str, publication: str, *, ended: bool) -> None:
+    """The connection is over; `ended` tells a goodbye from a loss. A later one is left alone.
 
     In a stopping session the stream has drained with that, or once storage has what is in its spool; the
     last one makes the session `stopped`.
     """
     capture, stream = await lock_both(session, stream_id)
-    if stream.publisher == publisher:
+    if stream.publication == publication:
         _publisher_gone(stream, PublisherState.ENDED if ended else PublisherState.LOST)
     await session.flush()
     await stop_if_drained(session, capture)
@@ -117,24 +120,27 @@ async def media_flows(session: AsyncSession, stream_id: str, codec: str) -> None
         await move(session, capture, Status.ACTIVE, {"rtstreams": [_announced(row) for row in streams]})
 
 
-async def publishers_alive(session: AsyncSession, publisher: str, stream_ids: Sequence[str]) -> None:
-    """The ingest process `publisher` still holds these streams.
+async def publishers_alive(session: AsyncSession, publisher: str, publications: Sequence[str]) -> None:
+    """The ingest process `publisher` still holds these connections.
 
-    One of them that was taken for lost, since the database was away, is its again unless it was given away.
+    A stream whose connection was taken for lost, since the database was away, has it again unless it was
+    given to another.
     """
-    held = Stream.id.in_(stream_ids)
-    thought_lost = Stream.publisher.is_(None) & (Stream.publisher_state == PublisherState.LOST.value)
+    held = Stream.publication.in_(publications)
+    now = utc_now()
     await session.execute(
-        update(Stream).where(held, Stream.publisher == publisher).values(publisher_seen_at=utc_now())
+        update(Stream)
+        .where(held, Stream.publisher_state == PublisherState.LIVE.value)
+        .values(publisher_seen_at=now)
     )
     await session.execute(
         update(Stream)
-        .where(held, thought_lost, Stream.status == "connected")
+        .where(held, Stream.publisher_state == PublisherState.LOST.value, Stream.status == "connected")
         .values(
             publisher_state=PublisherState.LIVE.value,
             publisher=publisher,
-            publisher_seen_at=utc_now(),
-            publisher_changed_at=utc_now(),
+            publisher_seen_at=now,
+            publisher_changed_at=now,
         )
     )
 
@@ -159,6 +165,14 @@ async def request_stop(session: AsyncSession, capture: CaptureSession, *, reason
     await stop_if_drained(session, capture)
 
 
+async def fail_session(session: AsyncSession, capture: CaptureSession, code: str, message: str) -> None:
+    """Move a locked session to `failed`, saying why, and stop its streams. Raises `IllegalMove`."""
+    await fail(session, capture, code, message)
+    await session.execute(
+        update(Stream).where(Stream.capture_session_id == capture.id).values(status="stopped")
+    )
+
+
 async def stop_undrained(session: AsyncSession, capture: CaptureSession, *, spooled_too: bool) -> None:
     """End the streams of a locked, stopping session that their ingest processes do not.
 
@@ -178,7 +192,12 @@ async def lose_publisher(session: AsyncSession, publisher: str) -> None:
     await session.execute(
         update(Stream)
         .where(Stream.publisher == publisher, Stream.publisher_state == PublisherState.LIVE.value)
-        .values(publisher_state=PublisherState.LOST.value, publisher=None, publisher_changed_at=utc_now())
+        .values(
+            publisher_state=PublisherState.LOST.value,
+            publisher=None,
+            publication=None,
+            publisher_changed_at=utc_now(),
+        )
     )
 
 
@@ -255,6 +274,7 @@ async def stop_if_drained(session: AsyncSession, capture: CaptureSession) -> Non
 
 def _publisher_gone(stream: Stream, state: PublisherState) -> None:
     stream.publisher_state, stream.publisher, stream.publisher_changed_at = state.value, None, utc_now()
+    stream.publication = None
 
 
 async def lock_both(session: AsyncSession, stream_id: str) -> tuple[CaptureSession, Stream]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.base.errors import CaptureError, Conflict, NotFound
+from app.base.ids import new_id
 from app.domain.streams.models import Stream
 from app.domain.streams.service import attach_publisher
 from app.ingest.live import Live
@@ -195,9 +196,10 @@ class RtspConnection:
             raise _Refused(455, "recording out of order")
         self._check_session(request)
         stream = announced.stream
+        publication = new_id("pub")
         try:
             async with self._context.db.transaction() as session:
-                capture = await attach_publisher(session, stream.id, self._live.publisher_id)
+                capture = await attach_publisher(session, stream.id, self._live.publisher_id, publication)
         except (Conflict, NotFound) as error:
             raise _Refused(455, error.message) from error
         except (SQLAlchemyError, OSError) as error:
@@ -211,6 +213,7 @@ class RtspConnection:
                 account_id=stream.account_id,
                 session_id=stream.capture_session_id,
                 stream_id=stream.id,
+                publication=publication,
                 store=stream.store,
                 zero_us=capture.zero_us,
             ),

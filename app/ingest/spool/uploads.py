@@ -56,7 +56,9 @@ class Uploads:
         self._tasks.append(asyncio.create_task(self._settle()))
 
     def submit(self, manifest: Manifest) -> None:
-        """Take a finished segment that lies in the spool."""
+        """Take a finished segment that lies in the spool, once."""
+        if manifest.segment_id in self._waiting:
+            return
         self._waiting[manifest.segment_id] = manifest, time.monotonic()
         self._idle.clear()
         self._queue.put_nowait(manifest)
@@ -81,9 +83,16 @@ class Uploads:
         )
 
     async def take_up(self) -> None:
-        """Submit what an earlier process left in the spool."""
+        """Submit what processes that are gone left in the spool.
+
+        Finished segments of one that lives are submitted too: each is stored and registered once anyway.
+        """
         for stream_id in await self.spool.in_thread(self.spool.stream_ids):
-            for manifest in await self.spool.in_thread(self.spool.take_up, stream_id):
+            try:
+                left = await self.spool.in_thread(self.spool.take_up, stream_id)
+            except FileNotFoundError:
+                continue  # another process has emptied it
+            for manifest in left:
                 logger.info("segment %s of %s was left in the spool", manifest.segment_id, stream_id)
                 self.submit(manifest)
             self.settle(stream_id)

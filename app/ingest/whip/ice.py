@@ -61,6 +61,10 @@ class SharedProtocol(StunProtocol):
         """Send to `address` from now on."""
         self._connection.select(self, address)
 
+    def rename(self, fragment: str) -> None:
+        """Have STUN requests for `fragment` routed here, and no longer those for the one before."""
+        self._routes.rename(self, fragment)
+
     # What aioice calls
 
     async def request(
@@ -139,6 +143,22 @@ class IngestConnection(aioice.Connection):
         )
         self._nominated[reached.component] = CandidatePair(protocol, reached)
         self.selected = address
+
+    def restart(self, remote_username: str, remote_password: str) -> None:
+        """Begin a new ICE session (RFC 8445 section 9) over the same port.
+
+        The path in use stays until the publisher nominates one with the new credentials.
+        """
+        for pair in self._check_list:
+            if pair.task is not None:
+                pair.task.cancel()
+        # A check that was cut would keep its pair from ever being checked again.
+        self._check_list = [pair for pair in self._check_list if pair.state is CandidatePair.State.SUCCEEDED]
+        self._remote_candidates = [pair.remote_candidate for pair in self._check_list]
+        self._local_username, self._local_password = secrets.token_hex(6), secrets.token_hex(16)
+        self.remote_username, self.remote_password = remote_username, remote_password
+        for protocol in self._shared:
+            protocol.rename(self._local_username)
 
     async def get_component_candidates(
         self,

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import ipaddress
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -39,13 +40,12 @@ class OfferRefused(CaptureError):
 
 
 @dataclass(frozen=True, slots=True)
-class AcceptedOffer:
-    """One track's offer reduced to what the answer and the media path need."""
+class AcceptedTrack:
+    """One track of an offer reduced to what the answer and the media path need."""
 
     kind: Kind
     codec: Codec
     mid: str
-    bundled: bool
     reduced_size_rtcp: bool
     protocol: str
     payload_type: int
@@ -54,13 +54,25 @@ class AcceptedOffer:
     format_parameters: dict[str, str]
     feedback: tuple[str, ...]
     parameter_sets: tuple[bytes, ...]  # H.264 SPS and PPS given in the SDP
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedOffer:
+    """Its tracks, one of a kind, in the offer's order, and the one transport that all of them use."""
+
+    tracks: tuple[AcceptedTrack, ...]
+    bundled: bool
+    publisher_waits: bool  # for our DTLS handshake: FFmpeg offers `setup:passive`, against the RFC
     ice: RTCIceParameters
     candidates: tuple[RTCIceCandidate, ...]
     fingerprints: tuple[RTCDtlsFingerprint, ...]
 
 
-def read_offer(offer_sdp: str, kind: Kind) -> AcceptedOffer:
-    """Check an offer of exactly one `kind` track and choose its codec. Raises `OfferRefused`."""
+def read_offer(offer_sdp: str, kinds: Collection[Kind]) -> AcceptedOffer:
+    """Check an offer of at most one track of each of these kinds, and choose codecs. Raises `OfferRefused`.
+
+    Nothing is accepted in part: a track that cannot be taken refuses the offer (RFC 9725 section 4.4.3).
+    """
     if len(offer_sdp) > MAX_OFFER_CHARACTERS:
         raise OfferRefused(f"The offer is longer than {MAX_OFFER_CHARACTERS} characters.", status=400)
     try:
@@ -69,27 +81,65 @@ def read_offer(offer_sdp: str, kind: Kind) -> AcceptedOffer:
         raise OfferRefused(f"The offer is not valid SDP ({type(error).__name__}).", status=400) from error
     if not session.media:
         raise OfferRefused("The offer holds no media section.", status=400)
-    if len(session.media) > 1:
-        raise OfferRefused(
-            f"The offer holds {len(session.media)} media sections: publish one track per resource."
-        )
-    media = session.media[0]
+    _check_kinds([media.kind for media in session.media], kinds)
+    bundles = [set(group.items) for group in session.group if group.semantic == "BUNDLE"]
+    if len(session.media) > 1 and {media.rtp.muxId for media in session.media} not in bundles:
+        raise OfferRefused("All tracks must be in one BUNDLE group, and have an a=mid each.")
+    first = session.media[0]
+    ice, dtls = _check_transport(first)
+    tracks = tuple(
+        _read_track(media, section, is_tagged=media is first)
+        for media, section in zip(session.media, _sections(offer_sdp), strict=True)
+    )
+    if len({track.payload_type for track in tracks}) < len(tracks):
+        raise OfferRefused("Two tracks use the same payload type.")
+    return AcceptedOffer(
+        tracks=tracks,
+        bundled=bool(bundles),
+        publisher_waits=dtls.role == "server",
+        ice=ice,
+        candidates=tuple(filter(is_reachable, first.ice_candidates))[:MAX_CANDIDATES],
+        fingerprints=tuple(dtls.fingerprints),
+    )
+
+
+def _check_kinds(offered: Sequence[str], kinds: Collection[Kind]) -> None:
+    taken = " and ".join(f"one {kind} track" for kind in sorted(kinds))
+    for kind in offered:
+        if kind not in kinds:
+            raise OfferRefused(f"The offer publishes {kind[:16]!r}, but this endpoint takes {taken}.")
+    if len(set(offered)) < len(offered):
+        raise OfferRefused(f"The offer holds {len(offered)} media sections, but this endpoint takes {taken}.")
+
+
+def _sections(offer_sdp: str) -> list[list[str]]:
+    """The lines of each media section, for what the parser passes over."""
+    sections: list[list[str]] = []
+    for line in offer_sdp.splitlines():
+        if line.startswith("m="):
+            sections.append([])
+        elif sections:
+            sections[-1].append(line)
+    return sections
+
+
+def _read_track(media: MediaDescription, section: list[str], *, is_tagged: bool) -> AcceptedTrack:
+    """Read one media section, `section` its lines; the tagged one is that whose transport is used."""
     for offered in media.rtp.codecs:
         # The parser keeps the space after a semicolon, which RFC 8866 section 6.15 leaves to each format.
         offered.parameters = {
             name.strip(): value.strip() if isinstance(value, str) else value
             for name, value in offered.parameters.items()
         }
-    _check_track(media, kind)
-    ice, dtls = _check_transport(media)
+    _check_track(media, is_bundle_only=not is_tagged and "a=bundle-only" in section)
+    kind: Kind = "video" if media.kind == "video" else "audio"
     codec, chosen = _choose_codec(media, kind)
     rtx = _find_rtx(media, chosen)
-    return AcceptedOffer(
+    return AcceptedTrack(
         kind=kind,
         codec=codec,
         mid=media.rtp.muxId,
-        bundled=any(group.semantic == "BUNDLE" for group in session.group),
-        reduced_size_rtcp="a=rtcp-rsize" in offer_sdp,
+        reduced_size_rtcp="a=rtcp-rsize" in section,
         protocol=media.profile,
         payload_type=_payload_type(chosen),
         rtx_payload_type=None if rtx is None else _payload_type(rtx),
@@ -99,24 +149,19 @@ def read_offer(offer_sdp: str, kind: Kind) -> AcceptedOffer:
             f"{fb.type} {fb.parameter}" if fb.parameter else fb.type for fb in chosen.rtcpFeedback
         ),
         parameter_sets=sprop_parameter_sets(chosen),
-        ice=ice,
-        candidates=tuple(filter(is_reachable, media.ice_candidates))[:MAX_CANDIDATES],
-        fingerprints=tuple(dtls.fingerprints),
     )
 
 
-def _check_track(media: MediaDescription, kind: Kind) -> None:
-    if media.kind != kind:
-        raise OfferRefused(f"The offer publishes {media.kind[:16]!r}, but this channel takes {kind}.")
+def _check_track(media: MediaDescription, *, is_bundle_only: bool) -> None:
+    if not media.profile.endswith("RTP/SAVPF"):
+        raise OfferRefused("The track must use DTLS-SRTP with feedback: UDP/TLS/RTP/SAVPF.")
     if media.direction in ("recvonly", "inactive"):
         raise OfferRefused(f"The track is {media.direction}: a publisher offers sendonly.")
-    if media.port == 0:
+    if media.port == 0 and not is_bundle_only:  # RFC 9143 section 7.1.2 has bundle-only ones with port 0
         raise OfferRefused("The track is disabled: its port is 0.")
 
 
 def _check_transport(media: MediaDescription) -> tuple[RTCIceParameters, RTCDtlsParameters]:
-    if not media.profile.endswith("RTP/SAVPF"):
-        raise OfferRefused("The track must use DTLS-SRTP with feedback: UDP/TLS/RTP/SAVPF.")
     if not media.rtcp_mux:
         raise OfferRefused("The track must multiplex RTP and RTCP: a=rtcp-mux.")
     if media.ice is None or not media.ice.usernameFragment or not media.ice.password:
@@ -125,8 +170,6 @@ def _check_transport(media: MediaDescription) -> tuple[RTCIceParameters, RTCDtls
         raise OfferRefused("The offer lacks a=setup or a=fingerprint.", status=400)
     if not any(print_.algorithm.lower() in X509_DIGEST_ALGORITHMS for print_ in media.dtls.fingerprints):
         raise OfferRefused("The certificate fingerprint must be SHA-256, SHA-384 or SHA-512.")
-    if media.dtls.role == "server":
-        raise OfferRefused("a=setup:passive cannot be served: offer actpass or active.")
     return media.ice, media.dtls
 
 

@@ -1,10 +1,11 @@
-"""The HTTP side of WHIP (RFC 9725): one endpoint for each stream, one resource while it is published."""
+"""The HTTP side of WHIP (RFC 9725): an endpoint for each stream and session, a resource for each use."""
 
 import logging
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Annotated, Any
+from urllib.parse import urlsplit
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi.routing import APIRoute
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -15,28 +16,30 @@ from app.base.errors import (
     PreconditionFailed,
     PreconditionRequired,
     TooLarge,
+    Unauthenticated,
     Unavailable,
-    Unprocessable,
     UnsupportedMedia,
 )
+from app.base.ids import new_id
 from app.base.settings import IceServer
 from app.domain.accounts.credentials import Caller
-from app.domain.streams.models import Stream
-from app.domain.streams.service import attach_publisher, detach_publisher, get_stream
+from app.domain.sessions.placement import give_session, node_elsewhere
+from app.domain.streams.service import detach_publisher
 from app.ingest.live import Live
-from app.ingest.pipeline import PublishedStream
+from app.ingest.whip.endpoint import Endpoint, attach, find_endpoint
 from app.ingest.whip.fragment import read_fragment
-from app.ingest.whip.peer import WhipPeer, answer_offer
+from app.ingest.whip.offer import read_offer
+from app.ingest.whip.peer import WhipPeer, WhipTrack, answer_offer
 from app.process import Context
-from app.wire.deps import AnyCaller, AppContext, require_owner
+from app.wire.deps import AnyCaller, AppContext, any_caller
 from app.wire.envelope import failure
+from app.wire.tickets import PublishTicket, read_publish, sign_publish
 
 log = logging.getLogger(__name__)
 
 SDP = "application/sdp"
 SDP_FRAGMENT = "application/trickle-ice-sdpfrag"
 MAX_SDP_BYTES = 64 * 1024  # Chromium's offer of one track has about 6 KiB
-RETRY_AFTER_SECONDS = 5
 CORS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Methods": "POST, PATCH, DELETE, OPTIONS",
@@ -60,8 +63,6 @@ class _WhipRoute(APIRoute):
             except (SQLAlchemyError, OSError):
                 log.warning("no publisher can be taken: the database is away", exc_info=True)
                 response = failure(Unavailable("the database does not answer"))
-            if response.status_code == 503:
-                response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
             response.headers.update(CORS)
             return response
 
@@ -71,88 +72,113 @@ class _WhipRoute(APIRoute):
 router = APIRouter(prefix="/whip", tags=["whip"], route_class=_WhipRoute)
 
 
-@router.options("/{stream_id}")
-async def endpoint_options(stream_id: str) -> Response:
+async def _publish_caller(
+    request: Request,
+    endpoint_id: str,
+    context: AppContext,
+    x_access_token: Annotated[str | None, Header()] = None,
+    authorization: Annotated[str | None, Header()] = None,
+    ticket: str | None = None,
+) -> Caller:
+    """Who publishes: by credential, or by the ticket of a redirection, on which clients drop theirs."""
+    if ticket is None:
+        return await any_caller(context, x_access_token, authorization)
+    right = read_publish(context.settings, ticket)
+    if right.endpoint != endpoint_id:
+        raise Unauthenticated("this publish ticket is for another endpoint")
+    return Caller(right.account_id, "client_token")
+
+
+@router.options("/{endpoint_id}")
+async def endpoint_options(endpoint_id: str) -> Response:
     """No credential is asked of a preflight (RFC 9725 section 4.7)."""
     return Response(status_code=204, headers={"Accept-Post": SDP})
 
 
-@router.options("/{stream_id}/{resource}")
-async def resource_options(stream_id: str, resource: str) -> Response:
+@router.options("/{endpoint_id}/{resource}")
+async def resource_options(endpoint_id: str, resource: str) -> Response:
     """The same for the resource, which takes fragments."""
     return Response(status_code=204, headers={"Accept-Post": SDP, "Accept-Patch": SDP_FRAGMENT})
 
 
-@router.post("/{stream_id}")
-async def publish(stream_id: str, request: Request, caller: AnyCaller, context: AppContext) -> Response:
-    """Answer an offer: 201 with the answer, and the resource's Location and ETag (section 4.2)."""
-    offer = await _read_text(request, SDP)
+@router.post("/{endpoint_id}")
+async def publish(
+    endpoint_id: str,
+    request: Request,
+    caller: Annotated[Caller, Depends(_publish_caller)],
+    context: AppContext,
+) -> Response:
+    """Answer an offer: 201 with the answer, and the resource's Location and ETag (section 4.2).
+
+    Where the session's media goes to another ingest process, 307 leads there (section 4.5).
+    """
+    text = await _read_text(request, SDP)
     live: Live = request.app.state.live
-    if live.publisher_count >= context.settings.max_publishers:
-        raise Unavailable("this server carries as many publishers as it may (CAPTURE_MAX_PUBLISHERS)")
-    stream = await _owned(context, caller, stream_id)
     async with context.db.transaction() as session:
-        capture = await attach_publisher(session, stream_id, live.publisher_id)
+        endpoint = await find_endpoint(session, caller, endpoint_id)
+        elsewhere = await node_elsewhere(session, endpoint.capture, live.publisher_id)
+    if elsewhere is not None and elsewhere.whip_url != context.settings.ingest_base_url:
+        return _redirection(context, caller, endpoint, str(elsewhere.whip_url))
+    offer = read_offer(text, endpoint.streams)
+    if live.publisher_count + len(offer.tracks) > context.settings.max_publishers:
+        raise Unavailable("this server carries as many publishers as it may (CAPTURE_MAX_PUBLISHERS)")
+    publication = new_id("pub")
+    async with context.db.transaction() as session:
+        kinds = [track.kind for track in offer.tracks]
+        streams = await attach(session, endpoint, kinds, live.publisher_id, publication)
+        if endpoint.capture.ingest_node != live.publisher_id:
+            await give_session(session, endpoint.capture, live.publisher_id)
     try:
         peer = await answer_offer(
-            offer,
-            kind="video" if stream.media_type == "video" else "audio",
-            port=request.app.state.media_port,
-            silence_seconds=context.settings.media_silence_seconds,
+            offer, port=request.app.state.media_port, silence_seconds=context.settings.media_silence_seconds
         )
     except BaseException:
         async with context.db.transaction() as session:
-            await detach_publisher(session, stream_id, live.publisher_id, ended=False)
+            for stream in streams:
+                await detach_publisher(session, stream.stream_id, publication, ended=False)
         raise
-    live.carry(
-        peer,
-        PublishedStream(
-            account_id=stream.account_id,
-            session_id=stream.capture_session_id,
-            stream_id=stream_id,
-            store=stream.store,
-            zero_us=capture.zero_us,
-        ),
+    for track, stream in zip(peer.tracks, streams, strict=True):
+        live.carry(track, stream)
+    prefix = urlsplit(context.settings.ingest_base_url).path
+    location = f"{prefix}/whip/{endpoint_id}/{peer.resource}"
+    response = Response(
+        peer.answer_sdp, status_code=201, media_type=SDP, headers={"Location": location, "ETag": peer.etag}
     )
-    headers = {"Location": f"/whip/{stream_id}/{_resource(peer)}", "ETag": peer.etag}
-    response = Response(peer.answer_sdp, status_code=201, media_type=SDP, headers=headers)
     for server in context.settings.ice_servers:
         response.headers.append("Link", ice_server_link(server))
     return response
 
 
-@router.patch("/{stream_id}/{resource}")
-async def trickle(
-    stream_id: str, resource: str, request: Request, caller: AnyCaller, context: AppContext
+@router.patch("/{endpoint_id}/{resource}")
+async def change(
+    endpoint_id: str, resource: str, request: Request, caller: AnyCaller, context: AppContext
 ) -> Response:
-    """Take further candidates: 204 (section 4.3.2).
-
-    An ICE restart is refused with 422 and changes nothing (section 4.3.1 leaves it open): a publisher
-    whose address changes is followed without one (see `routing`), and can publish anew.
-    """
-    await _owned(context, caller, stream_id)
-    peer = _published(request, stream_id, resource)
+    """Take candidates: 204 (section 4.3.2); or restart ICE: 200 with our side of it (section 4.3.3)."""
+    await _check_owner(context, caller, endpoint_id)
+    peer, _ = _published(request, endpoint_id, resource)
     fragment = read_fragment(await _read_text(request, SDP_FRAGMENT))
     expected = request.headers.get("if-match")
     if expected is None:
-        raise PreconditionRequired("If-Match must name the ICE session by its ETag")
+        raise PreconditionRequired("If-Match must name the ICE session by its ETag, or be * for a restart")
     if expected != "*" and peer.etag not in (tag.strip() for tag in expected.split(",")):
         raise PreconditionFailed("If-Match names another ICE session")
-    if not peer.takes(fragment):
-        raise Unprocessable("ICE restarts are not supported: publish anew")
-    await peer.trickle(fragment)
-    return Response(status_code=204)
+    if peer.takes(fragment):
+        await peer.trickle(fragment)
+        return Response(status_code=204)
+    answer = await peer.restart_ice(fragment)
+    return Response(answer, media_type=SDP_FRAGMENT, headers={"ETag": peer.etag})
 
 
-@router.delete("/{stream_id}/{resource}")
+@router.delete("/{endpoint_id}/{resource}")
 async def unpublish(
-    stream_id: str, resource: str, request: Request, caller: AnyCaller, context: AppContext
+    endpoint_id: str, resource: str, request: Request, caller: AnyCaller, context: AppContext
 ) -> Response:
     """End the publication; ETags play no part in it (section 4.2)."""
-    await _owned(context, caller, stream_id)
-    _published(request, stream_id, resource)
+    await _check_owner(context, caller, endpoint_id)
+    _, stream_ids = _published(request, endpoint_id, resource)
     live: Live = request.app.state.live
-    await live.end(stream_id)
+    for stream_id in stream_ids:
+        await live.end(stream_id)
     return Response(status_code=200)
 
 
@@ -173,16 +199,26 @@ def _quoted(text: str) -> str:
     return '"' + text.replace("\\", r"\\").replace('"', r"\"") + '"'
 
 
-def _published(request: Request, stream_id: str, resource: str) -> WhipPeer:
+def _redirection(context: Context, caller: Caller, endpoint: Endpoint, base_url: str) -> Response:
+    # Clients drop their credential on the way to another origin.
+    ticket = sign_publish(context.settings, PublishTicket(caller.account_id, endpoint.id))
+    location = f"{base_url}/whip/{endpoint.id}?ticket={ticket}"
+    return Response(status_code=307, headers={"Location": location, "Cache-Control": "no-store"})
+
+
+def _published(request: Request, endpoint_id: str, resource: str) -> tuple[WhipPeer, list[str]]:
+    """The publication, and the streams that it sends."""
     live: Live = request.app.state.live
-    source = live.source_of(stream_id)
-    if not isinstance(source, WhipPeer) or _resource(source) != resource:
+    found = {
+        stream.stream_id: source.peer
+        for stream, source in live.carried()
+        if isinstance(source, WhipTrack)
+        and source.peer.resource == resource
+        and endpoint_id in (stream.stream_id, stream.session_id)
+    }
+    if not found:
         raise NotFound("nothing is published here")
-    return source
-
-
-def _resource(peer: WhipPeer) -> str:
-    return peer.etag.strip('"')
+    return next(iter(found.values())), list(found)
 
 
 async def _read_text(request: Request, media_type: str) -> str:
@@ -198,9 +234,6 @@ async def _read_text(request: Request, media_type: str) -> str:
         raise InvalidRequest("the body is not text") from None
 
 
-async def _owned(context: Context, caller: Caller, stream_id: str) -> Stream:
+async def _check_owner(context: Context, caller: Caller, endpoint_id: str) -> None:
     async with context.db.transaction() as session:
-        stream = await session.get(Stream, stream_id)
-        if stream is not None and caller.kind == "client_token":
-            require_owner(caller, stream.account_id)
-        return await get_stream(session, caller.account_id, stream_id)
+        await find_endpoint(session, caller, endpoint_id)

@@ -91,6 +91,12 @@ class Routes:
         """Route STUN requests of its IP version for `member.fragment` to it."""
         self._by_fragment[member.fragment, member.ip_version] = member
 
+    def rename(self, member: Member, fragment: str) -> None:
+        """`member` is another to STUN requests from now on; its addresses stay its own."""
+        self._by_fragment.pop((member.fragment, member.ip_version), None)
+        member.fragment = fragment
+        self.join(member)
+
     def leave(self, member: Member) -> None:
         """Forget everything about `member`."""
         self._by_fragment.pop((member.fragment, member.ip_version), None)

@@ -16,6 +16,7 @@ from aiortc import (
     RTCDtlsTransport,
     RTCIceCandidate,
     RTCIceGatherer,
+    RTCIceParameters,
     RTCIceTransport,
     RTCRtpCodecParameters,
 )
@@ -25,7 +26,7 @@ from aiortc.rtp import RtpPacket as SlowRtpPacket
 
 from app.base.errors import Unavailable
 from app.ingest.whip import pinned
-from app.ingest.whip.answer import write_answer
+from app.ingest.whip.answer import write_answer, write_fragment
 from app.ingest.whip.fragment import IceFragment
 from app.ingest.whip.ice import IngestConnection
 from app.ingest.whip.media_port import MediaPort
@@ -89,10 +90,12 @@ class MediaTransport:
 
     def __init__(self, offer: AcceptedOffer, port: MediaPort, handler: MediaHandler) -> None:
         self._offer = offer
+        self._remote_ice = offer.ice
         self._handler = handler
         gatherer = RTCIceGatherer(iceServers=[])
         self._connection = connection = IngestConnection(port, self._take_media)
-        pinned.check_attributes(connection, "_queue", "_nominated", "_protocols")
+        pinned.check_attributes(connection, "_queue", "_nominated", "_protocols", "_check_list")
+        pinned.check_attributes(connection, "_local_username", "_local_password", "_remote_candidates")
         connection.ice_controlling = offer.ice.iceLite
         gatherer._connection = connection
         self._ice = RTCIceTransport(gatherer)
@@ -102,7 +105,7 @@ class MediaTransport:
             )
         self._dtls = RTCDtlsTransport(self._ice, [RTCCertificate.generateCertificate()])
         pinned.check_attributes(self._dtls, "_rx_srtp", "_tx_srtp")
-        self._dtls._set_role("server")
+        self._dtls._set_role("client" if offer.publisher_waits else "server")
 
     async def answer(self) -> str:
         """Gather every candidate and return the SDP answer. Raises `Unavailable`."""
@@ -137,7 +140,8 @@ class MediaTransport:
                 if self._ice.state != "completed":
                     raise ConnectionError("ICE failed")
                 fingerprints = list(self._offer.fingerprints)
-                await self._dtls.start(RTCDtlsParameters(fingerprints=fingerprints, role="client"))
+                role = "server" if self._offer.publisher_waits else "client"
+                await self._dtls.start(RTCDtlsParameters(fingerprints=fingerprints, role=role))
         except TimeoutError as error:
             raise ConnectionError(f"no connection within {CONNECT_SECONDS} s") from error
         if self._dtls.state != "connected":
@@ -146,9 +150,21 @@ class MediaTransport:
         self._ice.on("statechange", self._on_state_change)
 
     def belongs(self, fragment: IceFragment) -> bool:
-        """Whether the fragment names the ICE session that the offer began."""
-        ice = self._offer.ice
+        """Whether the fragment names the ICE session that the offer, or the newest restart, began."""
+        ice = self._remote_ice
         return (fragment.user_name, fragment.password) == (ice.usernameFragment, ice.password)
+
+    async def restart(self, fragment: IceFragment) -> str:
+        """Begin a new ICE session with the publisher's new credentials; returns our fragment for it."""
+        self._remote_ice = RTCIceParameters(
+            usernameFragment=fragment.user_name, password=fragment.password, iceLite=self._offer.ice.iceLite
+        )
+        self._connection.restart(fragment.user_name, fragment.password)
+        await self.add_candidates(fragment.candidates)
+        gatherer, first = self._ice.iceGatherer, self._offer.tracks[0]
+        return write_fragment(
+            gatherer.getLocalParameters(), gatherer.getLocalCandidates(), mid=first.mid, kind=first.kind
+        )
 
     async def add_candidates(self, candidates: Sequence[RTCIceCandidate]) -> None:
         """Have the publisher's candidates checked, `MAX_CANDIDATES` of them in all."""
@@ -187,25 +203,26 @@ class MediaTransport:
         return Taken.YES
 
     def _register(self) -> None:
-        offer = self._offer
-        payload_types = [offer.payload_type]
-        if offer.rtx_payload_type is not None:
-            payload_types.append(offer.rtx_payload_type)
+        # One seat takes all tracks, which are told apart by payload type: aiortc's router would not know
+        # whose a retransmission's SSRC is where there are two.
+        tracks = self._offer.tracks
         parameters = RTCRtpReceiveParameters(
             codecs=[
                 RTCRtpCodecParameters(
-                    mimeType=f"{offer.kind}/{offer.codec}",
-                    clockRate=offer.codec.clock_rate_hz,
+                    mimeType=f"{track.kind}/{track.codec}",
+                    clockRate=track.codec.clock_rate_hz,
                     payloadType=payload_type,
                 )
-                for payload_type in payload_types
+                for track in tracks
+                for payload_type in (track.payload_type, track.rtx_payload_type)
+                if payload_type is not None
             ],
-            # Retransmissions are known by their payload type: with no second track on this connection the
-            # router learns their SSRC by itself.
-            encodings=[]
-            if offer.ssrc is None
-            else [RTCRtpDecodingParameters(ssrc=offer.ssrc, payloadType=offer.payload_type)],
-            muxId=offer.mid,
+            encodings=[
+                RTCRtpDecodingParameters(ssrc=track.ssrc, payloadType=track.payload_type)
+                for track in tracks
+                if track.ssrc is not None
+            ],
+            muxId=tracks[0].mid,
         )
         self._dtls._register_rtp_receiver(_ReceiverSeat(self._handler), parameters)
 

@@ -26,9 +26,9 @@ TOKEN_ROUTES = {
     ("get", "/capture/session/{session_id}"),
     ("post", "/capture/session/{session_id}/stop"),
     ("get", "/collection/{collection_id}/websocket"),
-    ("post", "/whip/{stream_id}"),
-    ("delete", "/whip/{stream_id}/{resource}"),
-    ("patch", "/whip/{stream_id}/{resource}"),
+    ("post", "/whip/{endpoint_id}"),
+    ("delete", "/whip/{endpoint_id}/{resource}"),
+    ("patch", "/whip/{endpoint_id}/{resource}"),
 }
 # What people look at with a link alone, and the probes.
 TICKET_ROUTES = r"file/.*|upload/.*|downloads/.*"
@@ -48,6 +48,7 @@ class Owned:
             "collection_id": tenant.collection_id,
             "session_id": session_id,
             "stream_id": stream_id,
+            "endpoint_id": stream_id,
             "video_id": asset_id,
             "audio_id": asset_id,
             "index_id": index_id,
@@ -81,7 +82,7 @@ class Owned:
 
     async def call(self, client: httpx.AsyncClient, method: str, path: str) -> httpx.Response:
         filled = re.sub(r"\{(\w+)\}", lambda found: self.path_ids.get(found[1], "none"), path)
-        if path == "/whip/{stream_id}" and method == "post":
+        if path == "/whip/{endpoint_id}" and method == "post":
             return await client.post(filled, content="v=0", headers={"content-type": "application/sdp"})
         if path == "/rtstream/{stream_id}/stream":
             return await client.get(filled, params={"start": 0, "end": 1})
@@ -124,13 +125,14 @@ def routes(web: Web) -> list[tuple[str, str]]:
 
 
 async def snapshot(context: Context) -> dict[str, str]:
-    """Every row of every table."""
+    """Every row of every table but the ingest's heartbeats."""
     async with context.db.transaction() as session:
         return {
             table: await session.scalar(
                 text(f"select coalesce(string_agg(t::text, '|' order by t::text), '') from {table} t")
             )
             for table in Base.metadata.tables
+            if table != "ingest_nodes"
         }
 
 

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from app.base.errors import Unavailable
+from app.base.ids import new_id
 from app.base.redis import CONTROL_CHANNEL, publish
 from app.domain.streams.models import Stream
 from app.domain.streams.service import attach_publisher
@@ -47,11 +48,13 @@ class Studio:
     sources: dict[str, MemorySource] = field(default_factory=dict)
 
     async def publish(self, name: str, *, store: bool = True) -> MemorySource:
-        stream_id = self.streams[name]
+        stream_id, publication = self.streams[name], new_id("pub")
         async with self.context.db.transaction() as session:
-            await attach_publisher(session, stream_id, self.live.publisher_id)
+            await attach_publisher(session, stream_id, self.live.publisher_id, publication)
         source = MemorySource(Codec.H264 if name.startswith("display") else Codec.OPUS)
-        stream = PublishedStream(self.tenant.account_id, self.session_id, stream_id, store, START_US)
+        stream = PublishedStream(
+            self.tenant.account_id, self.session_id, stream_id, publication, store, START_US
+        )
         self.live.carry(source, stream)
         self.sources[name] = source
         return source

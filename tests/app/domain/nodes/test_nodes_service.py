@@ -6,23 +6,23 @@ from app.base.ids import utc_now
 from app.domain.nodes.models import IngestNode
 from app.domain.nodes.service import (
     SILENCE_SECONDS,
-    find_live_node,
+    NodeState,
     forget_silent_nodes,
+    list_live_nodes,
     node_alive,
     node_gone,
 )
 from app.process import Context
 
 
-async def alive(context: Context, node_id: str, port: int = 8554) -> None:
+async def alive(context: Context, node_id: str, publishers: int = 0) -> None:
     async with context.db.transaction() as session:
-        await node_alive(session, node_id, host="media.example", port=port, pin="pin")
+        await node_alive(session, node_id, NodeState(f"https://{node_id}.example", publishers, 600))
 
 
-async def found(context: Context) -> tuple[str, int] | None:
+async def found(context: Context) -> list[tuple[str, int]]:
     async with context.db.transaction() as session:
-        node = await find_live_node(session)
-        return (node.id, node.rtsps_port) if node else None
+        return [(node.id, node.publishers) for node in await list_live_nodes(session)]
 
 
 async def fall_silent(context: Context, node_id: str) -> None:
@@ -34,15 +34,14 @@ async def fall_silent(context: Context, node_id: str) -> None:
         )
 
 
-async def test_the_newest_node_that_lives_is_found(context: Context) -> None:
-    assert await found(context) is None
+async def test_nodes_that_live_are_found_with_what_they_said_last(context: Context) -> None:
+    assert await found(context) == []
     await alive(context, "ing-1")
-    await alive(context, "ing-2", port=9554)
-    assert await found(context) == ("ing-2", 9554)
-    await alive(context, "ing-2", port=9555)
-    assert await found(context) == ("ing-2", 9555)
+    await alive(context, "ing-2", publishers=7)
+    await alive(context, "ing-2", publishers=8)
+    assert await found(context) == [("ing-1", 0), ("ing-2", 8)]
     await fall_silent(context, "ing-2")
-    assert await found(context) == ("ing-1", 8554)
+    assert await found(context) == [("ing-1", 0)]
     async with context.db.transaction() as session:
         await forget_silent_nodes(session)
         await node_gone(session, "ing-1")

@@ -153,4 +153,4 @@ async def test_publishers_of_a_killed_process_may_come_back_at_once(context: Con
         await lose_publisher(session, PUBLISHER)
     assert (await stream_row(context, mic)).publisher_state == "lost"
     async with context.db.transaction() as session:
-        await attach_publisher(session, mic, "ing-next")
+        await attach_publisher(session, mic, "ing-next", "pub-next")

@@ -8,6 +8,7 @@ from sqlalchemy import update
 from app.base.errors import Conflict, IllegalMove, NotFound
 from app.base.ids import utc_now
 from app.domain.sessions.models import CaptureSession
+from app.domain.sessions.service import lock_session
 from app.domain.streams import service as streams
 from app.domain.streams.models import Stream
 from app.process import Context
@@ -20,6 +21,7 @@ from tests.fixtures.factories import (
     make_active,
     make_session,
     make_tenant,
+    publication_of,
     publish_media,
     start_session,
     status_of,
@@ -28,6 +30,7 @@ from tests.fixtures.factories import (
 )
 
 BOTH = ("mic", "screen")
+LONG_AGO = utc_now() - timedelta(minutes=1)
 
 
 @pytest.fixture
@@ -37,12 +40,12 @@ async def tenant(context: Context) -> Tenant:
 
 async def attach(context: Context, stream_id: str, publisher: str = PUBLISHER) -> None:
     async with context.db.transaction() as session:
-        await streams.attach_publisher(session, stream_id, publisher)
+        await streams.attach_publisher(session, stream_id, publisher, publication_of(publisher))
 
 
-async def change_streams(context: Context, **values: Any) -> None:
+async def change_stream(context: Context, stream_id: str, **values: Any) -> None:
     async with context.db.transaction() as session:
-        await session.execute(update(Stream).values(**values))
+        await session.execute(update(Stream).where(Stream.id == stream_id).values(**values))
 
 
 async def test_the_first_media_of_any_stream_makes_the_session_active_once(
@@ -103,7 +106,7 @@ async def test_only_the_holder_gives_a_stream_up(context: Context, tenant: Tenan
     _, opened = await make_active(context, tenant)
     (stream_id,) = opened.values()
     async with context.db.transaction() as session:
-        await streams.detach_publisher(session, stream_id, "ing-other", ended=True)
+        await streams.detach_publisher(session, stream_id, "pub-other", ended=True)
     assert (await stream_row(context, stream_id)).publisher_state == "live"
     await detach(context, stream_id)
     held = await stream_row(context, stream_id)
@@ -147,44 +150,77 @@ async def test_streams_that_drain_at_the_same_time_stop_the_session_once(
     assert names.count("capture_session.stopped") == 1
 
 
-async def test_heartbeats_keep_a_publisher_and_silence_loses_it(context: Context, tenant: Tenant) -> None:
-    _, opened = await make_active(context, tenant, BOTH)
-    await change_streams(context, publisher_seen_at=utc_now() - timedelta(minutes=1))
+async def test_heartbeats_keep_a_publication_and_silence_loses_it(context: Context, tenant: Tenant) -> None:
+    _, opened = await make_active(context, tenant)
+    _, others = await make_active(context, tenant)
+    (kept,), (silent,) = opened.values(), others.values()
+    await change_stream(context, kept, publication="pub-kept", publisher_seen_at=LONG_AGO)
+    await change_stream(context, silent, publication="pub-silent", publisher_seen_at=LONG_AGO)
     async with context.db.transaction() as session:
-        await streams.publishers_alive(session, PUBLISHER, [opened["mic:default"]])
-        await streams.publishers_alive(session, "ing-other", list(opened.values()))
+        await streams.publishers_alive(session, PUBLISHER, ["pub-kept", "pub-of-nobody"])
     async with context.db.transaction() as session:
         assert await streams.lose_silent_publishers(session, 10) == 1
-    assert (await stream_row(context, opened["mic:default"])).publisher_state == "live"
-    lost = await stream_row(context, opened["display:1"])
+    assert (await stream_row(context, kept)).publisher_state == "live"
+    lost = await stream_row(context, silent)
     assert (lost.publisher_state, lost.publisher) == ("lost", None)
 
 
-async def test_a_publisher_thought_lost_that_is_heard_again_holds_its_stream_as_before(
+async def test_a_publication_thought_lost_that_is_heard_again_holds_its_stream_as_before(
     context: Context, tenant: Tenant
 ) -> None:
     """The database was away for longer than the silence limit, the media was not."""
     _, opened = await make_active(context, tenant)
     (stream_id,) = opened.values()
-    await change_streams(context, publisher_seen_at=utc_now() - timedelta(minutes=1))
+    await change_stream(context, stream_id, publisher_seen_at=LONG_AGO)
     async with context.db.transaction() as session:
         await streams.lose_silent_publishers(session, 10)
     async with context.db.transaction() as session:
-        await streams.publishers_alive(session, PUBLISHER, [stream_id])
+        await streams.publishers_alive(session, PUBLISHER, [publication_of(PUBLISHER)])
     held = await stream_row(context, stream_id)
     assert (held.publisher_state, held.publisher) == ("live", PUBLISHER)
 
 
-async def test_a_stream_that_another_has_taken_over_is_not_claimed_back(
+async def test_a_publication_that_was_given_up_is_not_revived_by_a_late_heartbeat(
     context: Context, tenant: Tenant
 ) -> None:
     _, opened = await make_active(context, tenant)
     (stream_id,) = opened.values()
     await detach(context, stream_id, ended=False)
-    await attach(context, stream_id, "ing-other")
     async with context.db.transaction() as session:
-        await streams.publishers_alive(session, PUBLISHER, [stream_id])
-    assert (await stream_row(context, stream_id)).publisher == "ing-other"
+        await streams.publishers_alive(session, PUBLISHER, [publication_of(PUBLISHER)])
+    assert (await stream_row(context, stream_id)).publisher_state == "lost"
+
+
+async def test_a_late_goodbye_leaves_the_next_publication_of_the_same_process_alone(
+    context: Context, tenant: Tenant
+) -> None:
+    """Its detaching was retried while the database was away; housekeeping lost it, and it came back."""
+    _, opened = await make_active(context, tenant)
+    (stream_id,) = opened.values()
+    await change_stream(context, stream_id, publisher_seen_at=LONG_AGO)
+    async with context.db.transaction() as session:
+        await streams.lose_silent_publishers(session, 10)
+        await streams.attach_publisher(session, stream_id, PUBLISHER, "pub-again")
+    await detach(context, stream_id)
+    async with context.db.transaction() as session:
+        await streams.publishers_alive(session, PUBLISHER, [publication_of(PUBLISHER)])
+    row = await stream_row(context, stream_id)
+    assert (row.publisher_state, row.publication) == ("live", "pub-again")
+    async with context.db.transaction() as session:
+        await streams.detach_publisher(session, stream_id, "pub-again", ended=True)
+    assert (await stream_row(context, stream_id)).publisher_state == "ended"
+
+
+async def test_a_session_that_fails_stops_its_streams(context: Context, tenant: Tenant) -> None:
+    session_id = await make_session(context, tenant)
+    opened = await start_session(context, session_id, BOTH)
+    async with context.db.transaction() as session:
+        capture = await lock_session(session, session_id)
+        await streams.fail_session(session, capture, "no_media", "no channel sent media in time")
+    assert await status_of(context, session_id) == "failed"
+    assert [(await stream_row(context, one)).status for one in opened.values()] == ["stopped", "stopped"]
+    with pytest.raises(Conflict):
+        await attach(context, opened["mic:default"])
 
 
 SHORT, LONG = timedelta(seconds=20), timedelta(minutes=20)
@@ -221,7 +257,7 @@ async def test_statuses_of_streams_and_what_is_not_there(context: Context, tenan
         with pytest.raises(NotFound):
             await streams.get_stream(session, "acc-other", stream_id)
         with pytest.raises(NotFound):
-            await streams.attach_publisher(session, "rts-none", PUBLISHER)
+            await streams.attach_publisher(session, "rts-none", PUBLISHER, "pub-none")
         assert (await session.get_one(CaptureSession, session_id)).status == "active"
 
 

@@ -11,10 +11,11 @@ import pytest
 from app.base.ids import new_id
 from app.base.settings import Settings
 from app.domain.nodes.models import IngestNode
-from app.domain.nodes.service import find_live_node
+from app.domain.nodes.service import list_live_nodes
 from app.domain.streams.models import Stream
 from app.embedded.private_files import free_port
 from app.ingest.live import Live, open_live
+from app.ingest.node import announced
 from app.ingest.rtsp import connection
 from app.ingest.rtsp.server import open_rtsps, public_host
 from app.process import Context, open_context
@@ -35,7 +36,11 @@ def settings(settings: Settings) -> Settings:
 async def live(settings: Settings) -> AsyncIterator[Live]:
     """An ingest process with its port open, on a context of its own."""
     context = open_context(settings)
-    async with open_live(context) as opened, open_rtsps(context, opened):
+    async with (
+        open_live(context) as opened,
+        open_rtsps(context, opened) as door,
+        announced(context, opened, door),
+    ):
         yield opened
     await context.close()
 
@@ -49,8 +54,7 @@ async def mic(context: Context) -> str:
 
 async def client_of(context: Context, path: str) -> RtspClient:
     async with context.db.transaction() as session:
-        node = await find_live_node(session)
-    assert node is not None
+        (node,) = await list_live_nodes(session)
     client = RtspClient(f"rtsps://{node.rtsps_host}:{node.rtsps_port}/{path}", node.rtsps_pin)
     await client.connect()
     return client
@@ -221,20 +225,27 @@ async def closed_after(context: Context, sent: bytes) -> None:
     writer.close()
 
 
-async def test_a_port_that_is_taken_leaves_the_process_up_and_unannounced(
-    context: Context, live: Live
-) -> None:
-    async with open_live(context) as other, open_rtsps(context, other), context.db.transaction() as session:
-        assert await session.get(IngestNode, other.publisher_id) is None
-        assert await session.get(IngestNode, live.publisher_id) is not None
+async def test_a_port_that_is_taken_leaves_the_process_up_without_rtsps(context: Context, live: Live) -> None:
+    async with open_live(context) as other, open_rtsps(context, other) as door:
+        assert door is None
+        async with announced(context, other, door), context.db.transaction() as session:
+            mute = await session.get_one(IngestNode, other.publisher_id)
+            assert (mute.rtsps_port, mute.rtsps_pin) == (0, "")
+            assert (await session.get_one(IngestNode, live.publisher_id)).rtsps_pin
 
 
 async def test_a_node_is_gone_when_its_process_ends(settings: Settings) -> None:
-    context = open_context(settings.model_copy(update={"rtsps_port": free_port()}))
-    async with open_live(context) as opened, open_rtsps(context, opened), context.db.transaction() as session:
-        assert await session.get(IngestNode, opened.publisher_id) is not None
+    context = open_context(settings)
+    async with (
+        open_live(context) as opened,
+        announced(context, opened, None),
+        context.db.transaction() as session,
+    ):
+        (node,) = await list_live_nodes(session)
+        assert (node.id, node.whip_url) == (opened.publisher_id, settings.base_url)
+        assert (node.publishers, node.max_publishers) == (0, settings.max_publishers)
     async with context.db.transaction() as session:
-        assert await find_live_node(session) is None
+        assert await list_live_nodes(session) == []
     await context.close()
 
 

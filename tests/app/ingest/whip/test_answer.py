@@ -10,9 +10,9 @@ CANDIDATES = [RTCIceCandidate(1, "1", "192.0.2.1", 5000, 2130706431, "udp", "hos
 FINGERPRINTS = [RTCDtlsFingerprint("sha-256", "CD:EF")]
 
 
-def answer(sdp: str, kind: str) -> str:
+def answer(sdp: str, *kinds: str) -> str:
     return write_answer(
-        read_offer(sdp, kind),  # type: ignore[arg-type]
+        read_offer(sdp, kinds),  # type: ignore[arg-type]
         ice=RTCIceParameters("ufrag", "p" * 22),
         candidates=CANDIDATES,
         fingerprints=FINGERPRINTS,
@@ -41,6 +41,25 @@ def test_the_answer_receives_one_codec_as_dtls_server_with_every_candidate() -> 
     ]
     assert "a=group:BUNDLE 0\r\n" in text
     assert "a=rtcp-rsize\r\n" in text
+
+
+def test_a_publisher_that_waits_for_the_handshake_gets_it() -> None:
+    assert "a=setup:active\r\n" in answer(VIDEO.replace("a=setup:actpass", "a=setup:passive"), "video")
+
+
+def test_sound_and_picture_share_one_transport() -> None:
+    sound = (
+        AUDIO[AUDIO.index("m=audio") :]
+        .replace("m=audio 9", "m=audio 0")
+        .replace("a=mid", "a=bundle-only\na=mid")
+    )
+    text = answer(VIDEO.replace("BUNDLE 0", "BUNDLE 0 a0") + sound, "audio", "video")
+    video, audio = SessionDescription.parse(text).media
+    assert (video.kind, audio.kind) == ("video", "audio")
+    assert (video.direction, audio.direction) == ("recvonly", "recvonly")
+    assert "a=group:BUNDLE 0 a0\r\n" in text
+    assert video.ice.usernameFragment == audio.ice.usernameFragment == "ufrag"
+    assert (len(video.ice_candidates), len(audio.ice_candidates)) == (1, 0)
 
 
 def test_audio_keeps_stereo_and_claims_no_bundle_that_was_not_offered() -> None:

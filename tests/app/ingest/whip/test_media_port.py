@@ -13,6 +13,7 @@ from aioice import stun
 from app.base.errors import Conflict
 from app.ingest.whip import media_port
 from app.ingest.whip.media_port import MediaPort, open_media_port
+from app.ingest.whip.offer import read_offer
 from app.ingest.whip.peer import WhipPeer, answer_offer
 from app.ingest.whip.routing import Taken
 from tests.fixtures.media import opus_packets, tone
@@ -39,7 +40,7 @@ async def until(is_so: Callable[[], bool]) -> None:
 
 
 async def published(port: MediaPort, publisher: Publisher) -> WhipPeer:
-    peer = await answer_offer(await publisher.offer(), kind="audio", port=port)
+    peer = await answer_offer(read_offer(await publisher.offer(), ("audio",)), port=port)
     await publisher.accept(peer.answer_sdp)
     return peer
 
@@ -70,7 +71,7 @@ def test_publishers_share_one_port_and_leave_nothing_behind(count: int) -> None:
         assert offered == {port.number}
 
         async def read(peer: WhipPeer) -> None:
-            frames = peer.frames()
+            frames = peer.tracks[0].frames()
             taken = [await anext(frames) for _ in range(50)]
             assert all(after.timestamp - before.timestamp == 960 for before, after in pairwise(taken))
 
@@ -81,7 +82,7 @@ def test_publishers_share_one_port_and_leave_nothing_behind(count: int) -> None:
         await asyncio.gather(*(peer.closed.wait() for peer in peers[: count // 2]))
         await asyncio.gather(*(peer.close() for peer in peers))
         assert len(port.routes) == 0
-        assert sum(peer.stats.lost for peer in peers) == 0
+        assert sum(peer.tracks[0].stats.lost for peer in peers) == 0
         await asyncio.gather(*(publisher.close() for publisher in publishers))
         await until(lambda: not port.reads_in_turns)
 
@@ -91,15 +92,15 @@ def test_publishers_share_one_port_and_leave_nothing_behind(count: int) -> None:
 def test_a_publisher_whose_address_changes_goes_on_without_loss() -> None:
     async def scenario(port: MediaPort) -> None:
         publisher = Publisher(AudioTrack())
-        peer = await answer_offer(await publisher.offer(), kind="audio", port=port)
+        peer = await answer_offer(read_offer(await publisher.offer(), ("audio",)), port=port)
         async with Nat(port.number) as nat:
             await publisher.accept(nat.rewrite(peer.answer_sdp))
-            frames = peer.frames()
+            frames = peer.tracks[0].frames()
             taken = [await anext(frames) for _ in range(100)]
             nat.rebind()
             taken += [await anext(frames) for _ in range(100)]
             assert all(after.timestamp - before.timestamp == 960 for before, after in pairwise(taken))
-            assert peer.stats.lost == 0
+            assert peer.tracks[0].stats.lost == 0
             assert port.routes.counters.moves >= 1
             # Feedback follows to the new address.
             await until(lambda: nat.answers_since_rebinding > 0)
@@ -113,7 +114,7 @@ def test_a_publisher_whose_address_changes_goes_on_without_loss() -> None:
 def test_junk_gets_no_answer_and_a_wrong_password_no_address() -> None:
     async def scenario(port: MediaPort) -> None:
         publisher = Publisher(AudioTrack())
-        peer = await answer_offer(await publisher.offer(), kind="audio", port=port)
+        peer = await answer_offer(read_offer(await publisher.offer(), ("audio",)), port=port)
         fragment = re.search(r"a=ice-ufrag:(\S+)", peer.answer_sdp)
         assert fragment is not None
         assert len(fragment[1]) == 12
@@ -154,7 +155,7 @@ def test_junk_gets_no_answer_and_a_wrong_password_no_address() -> None:
 def test_an_authenticated_request_binds_the_address_it_came_from() -> None:
     async def scenario(port: MediaPort) -> None:
         publisher = Publisher(AudioTrack())
-        peer = await answer_offer(await publisher.offer(), kind="audio", port=port)
+        peer = await answer_offer(read_offer(await publisher.offer(), ("audio",)), port=port)
         ours = dict(re.findall(r"a=ice-(ufrag|pwd):(\S+)", peer.answer_sdp))
         theirs = re.search(r"a=ice-ufrag:(\S+)", await publisher.offer())
         assert theirs is not None
@@ -256,7 +257,7 @@ def test_where_no_large_buffer_is_to_be_had_several_sockets_share_the_port(
         publishers = [Publisher(AudioTrack()) for _ in range(4)]
         peers = [await published(port, publisher) for publisher in publishers]
         for peer in peers:
-            frames = peer.frames()
+            frames = peer.tracks[0].frames()
             assert len([await anext(frames) for _ in range(25)]) == 25
         # Sockets that share a port would also share it with a second product: it has to notice.
         with pytest.raises(Conflict):

@@ -1,19 +1,23 @@
 """Real publishers on real sockets: ICE, DTLS, SRTP and every packet in between."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import Any
 
+import aioice
 import av
 import numpy as np
 import pytest
 from aiortc.rtcdtlstransport import RTCCertificate, generate_certificate
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from app.ingest.whip.fragment import IceFragment
 from app.ingest.whip.media_port import MediaPort, open_media_port
-from app.ingest.whip.peer import OfferRefused, WhipPeer, answer_offer
+from app.ingest.whip.offer import OfferRefused, read_offer
+from app.ingest.whip.peer import WhipPeer, WhipTrack, answer_offer
 from app.media.frames import Codec, EncodedFrame
 from tests.fixtures.publisher import AudioTrack, Impairment, Publisher, VideoTrack
 
@@ -26,8 +30,7 @@ async def published(publisher: Publisher, *, silence_seconds: float = 10.0) -> A
     offer = await publisher.offer()
     async with open_media_port() as port:
         peer = await answer_offer(
-            offer,
-            kind=publisher.track.kind,  # type: ignore[arg-type]
+            read_offer(offer, (publisher.track.kind,)),  # type: ignore[arg-type]
             port=port,
             silence_seconds=silence_seconds,
         )
@@ -40,8 +43,12 @@ async def published(publisher: Publisher, *, silence_seconds: float = 10.0) -> A
 
 
 async def take(peer: WhipPeer, count: int) -> list[EncodedFrame]:
+    return await take_of(peer.tracks[0], count)
+
+
+async def take_of(track: WhipTrack, count: int) -> list[EncodedFrame]:
     frames: list[EncodedFrame] = []
-    async for frame in peer.frames():
+    async for frame in track.frames():
         frames.append(frame)
         if len(frames) == count:
             break
@@ -115,11 +122,11 @@ def beep_phases(frames: list[EncodedFrame]) -> list[float]:
     return phases
 
 
-def assert_nothing_undecodable(frames: list[EncodedFrame]) -> None:
+def assert_nothing_undecodable(frames: list[EncodedFrame], frame_ticks: int = FRAME_TICKS) -> None:
     """Each picture but a key frame follows the one that it leans on."""
     assert frames[0].is_keyframe
     for before, after in pairwise(frames):
-        complete = after.timestamp - before.timestamp == FRAME_TICKS
+        complete = after.timestamp - before.timestamp == frame_ticks
         assert complete or (after.is_keyframe and after.after_gap)
 
 
@@ -127,7 +134,7 @@ def test_frames_arrive_complete_and_decode() -> None:
     async def scenario(codec: Codec) -> None:
         publisher = Publisher(VideoTrack(codec) if codec.is_video else AudioTrack())
         async with published(publisher) as peer:
-            assert peer.codec is codec
+            assert peer.tracks[0].codec is codec
             frames = await take(peer, 30)
             assert peer.started.is_set()
         assert [frame.codec for frame in frames] == [codec] * 30
@@ -137,7 +144,7 @@ def test_frames_arrive_complete_and_decode() -> None:
             assert len(decode_video(frames)) == 30
         else:
             assert sum(len(samples) for _, samples in decode_audio(frames)) >= 29 * 960
-        assert peer.stats.lost == peer.stats.dropped_frames == 0
+        assert peer.tracks[0].stats.lost == peer.tracks[0].stats.dropped_frames == 0
 
     run(lambda: asyncio.gather(*map(scenario, (Codec.H264, Codec.VP8, Codec.OPUS))))
 
@@ -173,7 +180,7 @@ def test_loss_and_reordering_leave_nothing_undecodable() -> None:
         assert len(decode_video(seen)) == len(seen)
         span = heard[-1].timestamp - heard[0].timestamp
         assert (len(heard) - 1) * 960 / span >= 0.98
-        assert audio.stats.recovered > 0
+        assert audio.tracks[0].stats.recovered > 0
 
     run(lambda: asyncio.gather(scenario(rtx=True), scenario(rtx=False)))
 
@@ -182,12 +189,12 @@ def test_a_requested_key_frame_comes() -> None:
     async def scenario() -> None:
         publisher = Publisher(VideoTrack())
         async with published(publisher) as peer:
-            async for frame in peer.frames():
+            async for frame in peer.tracks[0].frames():
                 if not frame.is_keyframe:
                     break
             before = publisher.track.keyframe_requests
-            peer.request_keyframe()
-            async for frame in peer.frames():
+            peer.tracks[0].request_keyframe()
+            async for frame in peer.tracks[0].frames():
                 if frame.is_keyframe:
                     break
             assert publisher.track.keyframe_requests > before
@@ -203,7 +210,7 @@ def test_a_publisher_that_leaves_ends_the_frames() -> None:
             assert len(await take(peer, 10)) == 10
             await publisher.close()
             await peer.closed.wait()
-            async for _ in peer.frames():
+            async for _ in peer.tracks[0].frames():
                 pass
             assert "publisher" in peer.close_reason
 
@@ -216,7 +223,7 @@ def test_closing_ends_the_frames_and_can_be_repeated() -> None:
             await take(peer, 1)
             await asyncio.gather(peer.close(), peer.close())
             await peer.close()
-            async for _ in peer.frames():
+            async for _ in peer.tracks[0].frames():
                 pass
             assert peer.closed.is_set()
 
@@ -232,7 +239,7 @@ def test_a_publisher_that_falls_silent_is_gone() -> None:
             line.loss = 1.0
             await peer.closed.wait()
             assert peer.close_reason == "nothing arrived for 1 s"
-            assert peer.stats.frames > 0
+            assert peer.tracks[0].stats.frames > 0
 
     run(scenario)
 
@@ -240,7 +247,7 @@ def test_a_publisher_that_falls_silent_is_gone() -> None:
 def test_an_answer_that_nobody_takes_up_can_be_closed() -> None:
     async def scenario(port: MediaPort) -> None:
         publisher = Publisher(AudioTrack())
-        peer = await answer_offer(await publisher.offer(), kind="audio", port=port)
+        peer = await answer_offer(read_offer(await publisher.offer(), ("audio",)), port=port)
         await peer.close()
         assert await take(peer, 1) == []
         await publisher.close()
@@ -253,7 +260,7 @@ def test_a_publisher_without_candidates_is_found_by_its_own_checks() -> None:
         publisher = Publisher(AudioTrack())
         lines = (await publisher.offer()).splitlines(keepends=True)
         kept = [line for line in lines if not line.startswith(("a=candidate", "a=end-of-candidates"))]
-        peer = await answer_offer("".join(kept), kind="audio", port=port)
+        peer = await answer_offer(read_offer("".join(kept), ("audio",)), port=port)
         await publisher.accept(peer.answer_sdp)
         assert len(await take(peer, 5)) == 5
         await publisher.close()
@@ -275,13 +282,79 @@ def test_a_publisher_with_an_rsa_certificate_connects() -> None:
     run(scenario)
 
 
+def test_sound_and_picture_of_one_connection_agree_under_loss() -> None:
+    """One line loses packets of both; each is asked for again, and comes, by its own numbering."""
+
+    async def scenario(port: MediaPort) -> None:
+        line = Impairment(loss=0.03, swap=0.02)
+        publisher = Publisher(VideoTrack(frames_per_second=30), beside=AudioTrack(), impairment=line)
+        offer = read_offer(await publisher.offer(), ("audio", "video"))
+        peer = await answer_offer(offer, port=port)
+        await publisher.accept(peer.answer_sdp)
+        picture, sound = peer.tracks
+        assert (picture.kind, sound.kind) == ("video", "audio")
+        seen, heard = await asyncio.gather(take_of(picture, 110), take_of(sound, 200))
+        assert line.lost > 0
+        assert picture.stats.recovered > 0
+        assert sound.stats.recovered > 0
+        assert (len(heard) - 1) * 960 / (heard[-1].timestamp - heard[0].timestamp) >= 0.98
+        assert_nothing_undecodable(seen, 3000)
+        assert len(decode_video(seen)) == len(seen)
+        assert abs(np.median(flash_phases(seen)) - np.median(beep_phases(heard))) < 0.040
+        await sound.close()
+        assert not peer.closed.is_set()  # the picture goes on
+        assert len(await take_of(picture, 5)) == 5
+        await picture.close()
+        assert peer.closed.is_set()
+        assert len(port.routes) == 0
+        await publisher.close()
+
+    run_on_a_port(scenario)
+
+
+def test_a_publisher_that_restarts_ice_goes_on_over_its_new_path() -> None:
+    async def scenario(port: MediaPort) -> None:
+        publisher = Publisher(AudioTrack())
+        peer = await answer_offer(read_offer(await publisher.offer(), ("audio",)), port=port)
+        await publisher.accept(peer.answer_sdp)
+        taken = await take(peer, 20)
+        first_etag, addresses = peer.etag, len(port.routes)
+        again = aioice.Connection(ice_controlling=True)
+        await again.gather_candidates()
+        fragment = IceFragment(again.local_username, again.local_password, ())
+        assert not peer.takes(fragment)
+        answer = await peer.restart_ice(fragment)
+        assert peer.takes(fragment)
+        assert peer.etag != first_etag
+        taken += await take(peer, 20)  # over the old path, while the new one is not there
+        theirs = dict(re.findall(r"a=ice-(ufrag|pwd):(\S+)", answer))
+        assert theirs["ufrag"] not in peer.answer_sdp
+        again.remote_username, again.remote_password = theirs["ufrag"], theirs["pwd"]
+        for line in re.findall(r"a=candidate:(.*)\r\n", answer):
+            await again.add_remote_candidate(aioice.Candidate.from_sdp(line))
+        await again.add_remote_candidate(None)
+        async with asyncio.timeout(10):
+            await again.connect()
+        await publisher.move_to(again)
+        taken += await take(peer, 50)
+        assert all(after.timestamp - before.timestamp == 960 for before, after in pairwise(taken))
+        assert peer.tracks[0].stats.lost == 0
+        assert len(port.routes) > addresses  # the new path is known beside the old one
+        await again.close()
+        await publisher.close()
+        await peer.close()
+        assert len(port.routes) == 0
+
+    run_on_a_port(scenario)
+
+
 def test_etags_are_strong_and_unique() -> None:
     async def scenario(port: MediaPort) -> None:
         publisher = Publisher(AudioTrack())
         offer = await publisher.offer()
         first, second = (
-            await answer_offer(offer, kind="audio", port=port),
-            await answer_offer(offer, kind="audio", port=port),
+            await answer_offer(read_offer(offer, ("audio",)), port=port),
+            await answer_offer(read_offer(offer, ("audio",)), port=port),
         )
         assert first.etag != second.etag
         assert first.etag.startswith('"')
@@ -294,8 +367,8 @@ def test_etags_are_strong_and_unique() -> None:
 def test_refusing_an_offer_opens_nothing() -> None:
     async def scenario(port: MediaPort) -> None:
         publisher = Publisher(AudioTrack())
-        with pytest.raises(OfferRefused, match="takes video"):
-            await answer_offer(await publisher.offer(), kind="video", port=port)
+        with pytest.raises(OfferRefused, match="takes one video track"):
+            await answer_offer(read_offer(await publisher.offer(), ("video",)), port=port)
         await publisher.close()
 
     run_on_a_port(scenario)
