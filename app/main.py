@@ -32,6 +32,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 app.state.hub = await stack.enter_async_context(open_hub(context))
             if "ingest" in settings.doors:
                 from app.ingest.live import open_live
+                from app.ingest.pull.puller import open_puller
                 from app.ingest.rtsp.server import open_rtsps
                 from app.ingest.whip.media_port import open_media_port
 
@@ -41,6 +42,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 live = app.state.live = await stack.enter_async_context(open_live(context))
                 app.state.details["spool"] = lambda: asdict(live.uploads.backlog)
                 await stack.enter_async_context(open_rtsps(context, live))
+                await stack.enter_async_context(open_puller(context, live))
             if "pages" in settings.doors:
                 from app.pages.clips import Clips
 

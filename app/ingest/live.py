@@ -13,11 +13,10 @@ from app.base.ids import new_id
 from app.base.redis import CONTROL_CHANNEL, subscribe
 from app.base.tasks import end_task
 from app.domain.streams.service import (
-    LIVE_STATUSES,
     detach_publisher,
     lose_publisher,
     publishers_alive,
-    session_statuses,
+    wanted_streams,
 )
 from app.domain.transcripts.service import running_on
 from app.ingest.contract import Source
@@ -117,7 +116,7 @@ class Live:
         now = asyncio.get_running_loop().time()
         try:
             async with self._context.db.transaction() as session:
-                statuses = await session_statuses(session, stream_ids)
+                wanted = await wanted_streams(session, stream_ids)
                 transcribed = await running_on(session, stream_ids)
                 if now - self._last_heartbeat >= HEARTBEAT_SECONDS:
                     await publishers_alive(session, self.publisher_id, stream_ids)
@@ -130,7 +129,7 @@ class Live:
             if pipeline is None:
                 continue
             try:
-                if statuses.get(stream_id) in LIVE_STATUSES:
+                if stream_id in wanted:
                     pipeline.listen(stream_id in transcribed)
                 else:
                     await pipeline.close()

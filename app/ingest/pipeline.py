@@ -1,4 +1,4 @@
-"""One live stream: its source read without pause, each frame offered to every sink."""
+"""One live stream: its source read without pause, each frame offered to every sink that takes its kind."""
 
 import asyncio
 import logging
@@ -13,6 +13,7 @@ from app.ingest.contract import Sink, Source
 from app.ingest.sinks.recorder import Recorder
 from app.ingest.sinks.speech import SpeechListener
 from app.ingest.spool.uploads import Uploads
+from app.media.frames import Codec
 from app.process import Context
 
 logger = logging.getLogger(__name__)
@@ -25,7 +26,7 @@ class PublishedStream:
     """What a pipeline needs to know of its stream. `zero_us` is the Unix time its media counts from."""
 
     account_id: str
-    session_id: str
+    session_id: str | None
     stream_id: str
     store: bool
     zero_us: int
@@ -40,22 +41,10 @@ class Pipeline:
         self.said_goodbye = False
         self._context = context
         self._uploads = uploads
-        self._sinks: list[Sink] = []
+        self._recorders: dict[Codec, Recorder] = {}
         self._speech: SpeechListener | None = None
         self._leaving: set[asyncio.Task[None]] = set()
-        self._may_listen = not source.codec.is_video
-        if stream.store:
-            self._sinks.append(
-                Recorder(
-                    context,
-                    uploads,
-                    account_id=stream.account_id,
-                    stream_id=stream.stream_id,
-                    codec=source.codec,
-                    zero_us=stream.zero_us,
-                    request_keyframe=source.request_keyframe,
-                )
-            )
+        self._may_listen = True
 
     async def run(self) -> None:
         """Carry frames until the source ends, then let every sink finish within the stop limit."""
@@ -63,9 +52,11 @@ class Pipeline:
         with bind(session=self.stream.session_id, stream=self.stream.stream_id):
             try:
                 async for frame in self.source.frames():
-                    announced = announced or asyncio.create_task(self._announce())
-                    for sink in self._sinks:
-                        sink.offer(frame)
+                    announced = announced or asyncio.create_task(self._announce(frame.codec))
+                    if self.stream.store:
+                        self._recorder_of(frame.codec).offer(frame)
+                    if self._speech is not None and not frame.codec.is_video:
+                        self._speech.offer(frame)
             finally:
                 await self._finish([announced] if announced else [])
 
@@ -80,9 +71,7 @@ class Pipeline:
                 self._may_listen = False
                 logger.error("%s is not transcribed: %s", self.stream.stream_id, error.message)
                 return
-            self._sinks.append(self._speech)
         elif not wanted and self._speech is not None:
-            self._sinks.remove(self._speech)
             task = asyncio.create_task(self._speech.close())
             self._leaving.add(task)
             task.add_done_callback(self._leaving.discard)
@@ -92,7 +81,22 @@ class Pipeline:
         """End the source; `run` then finishes by itself."""
         await self.source.close()
 
-    async def _announce(self) -> None:
+    def _recorder_of(self, codec: Codec) -> Recorder:
+        """One for each of the source's tracks, which have different codecs."""
+        recorder = self._recorders.get(codec)
+        if recorder is None:
+            recorder = self._recorders[codec] = Recorder(
+                self._context,
+                self._uploads,
+                account_id=self.stream.account_id,
+                stream_id=self.stream.stream_id,
+                codec=codec,
+                zero_us=self.stream.zero_us,
+                request_keyframe=self.source.request_keyframe,
+            )
+        return recorder
+
+    async def _announce(self, codec: Codec) -> None:
         """Say that media flows, and where it is kept until storage has it, until that is heard.
 
         Unheard, the session would fail for lack of media.
@@ -100,7 +104,7 @@ class Pipeline:
         while True:
             try:
                 async with self._context.db.transaction() as session:
-                    await media_flows(session, self.stream.stream_id, self.source.codec.value)
+                    await media_flows(session, self.stream.stream_id, codec.value)
                     if self.stream.store:
                         await spool_opened(session, self.stream.stream_id, self._uploads.spool_name)
                 return
@@ -111,7 +115,8 @@ class Pipeline:
     async def _finish(self, waiting: list[asyncio.Task[None]]) -> None:
         self._may_listen = False  # a sink that is added now would be closed by nobody
         await self.source.close()
-        work = [*waiting, *self._leaving, *(asyncio.create_task(sink.close()) for sink in self._sinks)]
+        sinks: list[Sink] = [*self._recorders.values(), *([self._speech] if self._speech else [])]
+        work = [*waiting, *self._leaving, *(asyncio.create_task(sink.close()) for sink in sinks)]
         if not work:
             return
         done, late = await asyncio.wait(work, timeout=self._context.settings.stop_timeout_seconds)

@@ -36,7 +36,7 @@ async def start_transcription(
 
     Raises `InvalidRequest` for a stream without sound and `Conflict` for one that has stopped.
     """
-    if stream.media_type != "audio":
+    if "audio" not in stream.media_types:
         raise InvalidRequest(f"{stream.name} has no sound to transcribe")
     if stream.status != "connected":
         raise Conflict(f"{stream.name} has stopped: there is nothing left to transcribe")
@@ -187,18 +187,21 @@ async def _route(session: AsyncSession, stream: Stream) -> Route:
     """Contract §3: the pipeline's own socket, else the session's, else all that no pipeline has named."""
     transcription = await session.get(Transcription, stream.id)
     named = transcription.ws_connection_id if transcription else None
-    if named is None:
+    if named is None and stream.capture_session_id is not None:
         capture = await session.get_one(CaptureSession, stream.capture_session_id)
         named = capture.ws_connection_id
     if named is not None:
         return Route(stream.collection_id, named)
+    # Words come late: those of a capture that just ended still keep to their own sockets.
+    same = Stream.id == stream.id
+    if stream.capture_session_id is not None:
+        same = Stream.capture_session_id == stream.capture_session_id
     others = await session.scalars(
         select(Transcription.ws_connection_id)
         .join(Stream, Stream.id == Transcription.stream_id)
         .where(
             Stream.account_id == stream.account_id,
-            # Words come late: those of a capture that just ended still keep to their own sockets.
-            or_(Stream.status == "connected", Stream.capture_session_id == stream.capture_session_id),
+            or_(Stream.status == "connected", same),
             Transcription.status == "running",
             Transcription.ws_connection_id.is_not(None),
         )

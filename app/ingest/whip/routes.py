@@ -108,7 +108,7 @@ async def publish(stream_id: str, request: Request, caller: AnyCaller, context: 
         peer,
         PublishedStream(
             account_id=stream.account_id,
-            session_id=stream.capture_session_id,
+            session_id=capture.id,
             stream_id=stream_id,
             store=stream.store,
             zero_us=capture.zero_us,
