@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeAlias
 
 import av
 from av.bitstream import BitStreamFilterContext
@@ -36,7 +36,7 @@ _VIDEO_TIME_BASE = Fraction(1, 90_000)
 _ADTS_RATES = 13
 _SOUND_JUMP_US = 200_000
 
-Packet = av.Packet[Any]
+Packet: TypeAlias = "av.Packet[Any]"
 
 
 @dataclass(frozen=True, slots=True)

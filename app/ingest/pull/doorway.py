@@ -81,6 +81,8 @@ class Doorway:
                 await carry(self, (reader, writer))
             except (AddressRefused, OSError, EOFError, ValueError, asyncio.LimitOverrunError) as error:
                 logger.debug("a source's connection ended: %s", type(error).__name__)
+            except asyncio.CancelledError:
+                pass  # by `serve`, below; asyncio's streams would log it as an error
             finally:
                 self._tasks.discard(task)
                 writer.transport.abort()

@@ -88,12 +88,18 @@ class Puller:
             logger.warning("the end of %s is not noted: %s", stream_id, type(error).__name__)
 
 
+def forget_proxy_exceptions() -> None:
+    """Take `no_proxy` from this process's C libraries, not from Python.
+
+    FFmpeg reads it, and connects by itself to the hosts in it, whatever proxy it was given.
+    """
+    os.unsetenv("no_proxy")
+
+
 @asynccontextmanager
 async def open_puller(context: Context, live: Live) -> AsyncIterator[Puller]:
     """Pull for the length of the block; what it connected to, `live` ends."""
-    # FFmpeg reads this variable, and connects by itself to the hosts in it, whatever proxy it was given. This
-    # takes it from C libraries alone.
-    os.unsetenv("no_proxy")
+    forget_proxy_exceptions()
     puller = Puller(context, live)
     follower = asyncio.create_task(puller.follow())
     try:

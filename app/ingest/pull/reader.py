@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import av
 
@@ -124,7 +124,7 @@ class _NothingWanted(Exception):
     pass
 
 
-Packets = Iterator["av.Packet[Any]"]
+Packets: TypeAlias = "Iterator[av.Packet[Any]]"
 
 
 def _arriving(packets: Packets) -> Iterator[tuple["av.Packet[Any]", int]]:
