@@ -41,6 +41,8 @@ class Live:
         self._pipelines: dict[str, Pipeline] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._last_heartbeat = 0.0
+        # A heartbeat takes back a stream that was thought lost, so it must not name one that is let go.
+        self._rows = asyncio.Lock()
 
     def carry(self, source: Source, stream: PublishedStream) -> None:
         """Take over an attached publisher's source until it ends or its session stops."""
@@ -98,7 +100,7 @@ class Live:
     async def _detach(self, pipeline: Pipeline) -> None:
         for attempt in range(DETACH_ATTEMPTS):
             try:
-                async with self._context.db.transaction() as session:
+                async with self._rows, self._context.db.transaction() as session:
                     await detach_publisher(
                         session, pipeline.stream.stream_id, self.publisher_id, ended=pipeline.said_goodbye
                     )
@@ -112,10 +114,10 @@ class Live:
         """Make the pipelines what the rows say: closed with their session, listening where asked."""
         if not self._pipelines:
             return
-        stream_ids = list(self._pipelines)
         now = asyncio.get_running_loop().time()
         try:
-            async with self._context.db.transaction() as session:
+            async with self._rows, self._context.db.transaction() as session:
+                stream_ids = list(self._pipelines)
                 wanted = await wanted_streams(session, stream_ids)
                 transcribed = await running_on(session, stream_ids)
                 if now - self._last_heartbeat >= HEARTBEAT_SECONDS:
