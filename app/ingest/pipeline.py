@@ -30,6 +30,7 @@ class PublishedStream:
     stream_id: str
     store: bool
     zero_us: int
+    has_sound: bool
 
 
 class Pipeline:
@@ -44,7 +45,7 @@ class Pipeline:
         self._recorders: dict[Codec, Recorder] = {}
         self._speech: SpeechListener | None = None
         self._leaving: set[asyncio.Task[None]] = set()
-        self._may_listen = True
+        self._may_listen = stream.has_sound
 
     async def run(self) -> None:
         """Carry frames until the source ends, then let every sink finish within the stop limit."""

@@ -69,6 +69,7 @@ class Puller:
                 stream_id=stream.id,
                 store=stream.store,
                 zero_us=pull.zero_us,
+                has_sound="audio" in stream.media_types,
             ),
         )
 

@@ -213,6 +213,7 @@ class RtspConnection:
                 stream_id=stream.id,
                 store=stream.store,
                 zero_us=capture.zero_us,
+                has_sound="audio" in stream.media_types,
             ),
         )
         return {"Session": self._session}

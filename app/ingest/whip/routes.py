@@ -112,6 +112,7 @@ async def publish(stream_id: str, request: Request, caller: AnyCaller, context: 
             stream_id=stream_id,
             store=stream.store,
             zero_us=capture.zero_us,
+            has_sound="audio" in stream.media_types,
         ),
     )
     headers = {"Location": f"/whip/{stream_id}/{_resource(peer)}", "ETag": peer.etag}

@@ -51,7 +51,10 @@ class Studio:
         async with self.context.db.transaction() as session:
             await attach_publisher(session, stream_id, self.live.publisher_id)
         source = MemorySource(Codec.H264 if name.startswith("display") else Codec.OPUS)
-        stream = PublishedStream(self.tenant.account_id, self.session_id, stream_id, store, START_US)
+        has_sound = not source.codec.is_video
+        stream = PublishedStream(
+            self.tenant.account_id, self.session_id, stream_id, store, START_US, has_sound
+        )
         self.live.carry(source, stream)
         self.sources[name] = source
         return source
