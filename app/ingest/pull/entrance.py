@@ -1,5 +1,6 @@
 """What FFmpeg is told to open for a source, by way of a doorway."""
 
+import ssl
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -56,7 +57,7 @@ def _entrance(source: SourceUrl, port: int) -> Entrance:
             "http_persistent": "0",
             "http_multiple": "0",
             "tls_verify": "1",
-            "ca_file": certifi.where(),
+            "ca_file": ssl.get_default_verify_paths().cafile or certifi.where(),
         }
         return Entrance(source.parts.geturl(), "hls", options | _PROBE, is_paced=True)
     login, at, _ = source.parts.netloc.rpartition("@")
