@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 
 OPEN_SECONDS = 20.0
 READ_SECONDS = 10.0
+_LATE = "the source did not answer in time"
 
 
 @dataclass(slots=True)
@@ -57,7 +58,7 @@ class SourceReader:
 
     def run(self) -> Outcome:
         """Returns how it ended; what went wrong is told without the URL, which may hold a password."""
-        outcome, began = Outcome(), None
+        outcome, asked, began = Outcome(), time.monotonic(), None
         try:
             with av.open(
                 self._entrance.url,
@@ -73,7 +74,9 @@ class SourceReader:
                     self._deliver(frame)
                 outcome.finished = is_finite and not self._stopping.is_set()
         except av.FFmpegError as error:
-            outcome.error = _told(error)
+            # Interrupted while it opens a source, FFmpeg calls that whatever the source's protocol does.
+            is_late = began is None and time.monotonic() - asked >= OPEN_SECONDS
+            outcome.error = _LATE if is_late else _told(error)
         except _NothingWanted as error:
             outcome.error = str(error)
         except Exception:
@@ -168,7 +171,7 @@ def _told(error: av.FFmpegError) -> str:
     if isinstance(error, av.HTTPNotFoundError):
         return "there is nothing at the source's URL"
     if isinstance(error, TimeoutError | av.ExitError):
-        return "the source did not answer in time"
+        return _LATE
     if isinstance(error, OSError) and not isinstance(error, av.InvalidDataError):
         return "the connection to the source failed"
     return "what the source sends cannot be read"

@@ -14,6 +14,9 @@ from app.ingest.whip.frame_queue import FrameQueue
 from app.media.frames import Codec, EncodedFrame
 
 MAX_UNSEEN_FRAMES = 512  # given by the thread and not yet taken by the event loop
+PATIENCE_SECONDS = (
+    0.5  # the thread waits so long for each, and the source's TCP with it, before one is dropped
+)
 
 
 class PulledSource:
@@ -33,7 +36,7 @@ class PulledSource:
         self._closed = asyncio.Event()
         self._reader: SourceReader | None = None
         self._loop = asyncio.get_running_loop()
-        self._given = self._seen = 0
+        self._room = threading.Semaphore(MAX_UNSEEN_FRAMES)
         self._after_drop: set[Codec] = set()
 
     async def frames(self) -> AsyncIterator[EncodedFrame]:
@@ -86,15 +89,14 @@ class PulledSource:
 
     def _give(self, frame: EncodedFrame) -> None:
         """Called in the thread."""
-        if self._given - self._seen >= MAX_UNSEEN_FRAMES:
+        if not self._room.acquire(timeout=PATIENCE_SECONDS):
             self.dropped_frames += 1
             self._after_drop.add(frame.codec)
             return
-        self._given += 1
         self._call(self._take, frame)
 
     def _take(self, frame: EncodedFrame) -> None:
-        self._seen += 1
+        self._room.release()
         if frame.codec in self._after_drop and frame.codec.is_video and not frame.is_keyframe:
             self.dropped_frames += 1
         elif self._queue.offer(frame):
