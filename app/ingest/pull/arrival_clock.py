@@ -24,6 +24,7 @@ class ArrivalClock:
         """Take a frame of the beginning into account, before the first is mapped."""
         offset_us = arrived_us - at_us
         self._offset_us = offset_us if self._offset_us is None else min(self._offset_us, offset_us)
+        self._window_ends_us = arrived_us + _WINDOW_US
 
     def to_unix_us(self, at_us: int, arrived_us: int) -> int:
         """When the frame that arrived now was sent."""
