@@ -13,7 +13,7 @@ from app.media.frames import Codec
 from app.media.passage import AudioPassage, CopiedVideo, Passed, VideoPassage
 from tests.fixtures.media import picture, tone
 
-SECONDS = 3.0
+SECONDS = 2.0
 FPS = 15
 
 
@@ -82,8 +82,8 @@ def test_plain_h264_is_copied_from_any_container(tmp_path: Path, ending: str) ->
     path = write_video(tmp_path / f"x.{ending}", "libx264", bf="0", g="15", sc_threshold="0")
     frames, is_copied = passed_video(path)
     assert is_copied
-    check_video(frames, count=45)
-    assert sum(frame.is_keyframe for frame in frames) == 3
+    check_video(frames, count=30)
+    assert sum(frame.is_keyframe for frame in frames) == 2
 
 
 @pytest.mark.parametrize(
@@ -101,8 +101,8 @@ def test_what_is_not_recorded_as_it_is_becomes_h264(
     frames, is_copied = passed_video(write_video(tmp_path / f"x.{ending}", codec, **options))
     assert not is_copied
     check_video(frames, count=len(frames))
-    assert len(frames) >= 40  # a decoder keeps the last ones until the end, which a live source has not
-    assert sum(frame.is_keyframe for frame in frames) == 2
+    assert len(frames) >= 25  # a decoder keeps the last ones until the end, which a live source has not
+    assert sum(frame.is_keyframe for frame in frames) == 1
 
 
 @pytest.mark.parametrize("ending", ["mp4", "ts", "flv", "aac"])
@@ -164,7 +164,7 @@ def test_what_turns_out_to_be_reordered_is_encoded_from_the_next_key_frame(tmp_p
         packets = list(container.demux(video=0))
         frames = [one for packet in packets for one in passage.take(packet)]
     assert not passage.is_copied
-    made = [frame for frame in frames if frame.at_us > 0.9e6]
+    made = [frame for frame in frames if frame.at_us > 0.5e6]
     assert made[0].is_keyframe
-    assert len(made) >= 25
+    assert len(made) >= 10
     assert decoded_pictures(made) == len(made)
