@@ -33,6 +33,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             if "ingest" in settings.doors:
                 from app.ingest.live import open_live
                 from app.ingest.node import announced
+                from app.ingest.pull.puller import open_puller
                 from app.ingest.rtsp.server import open_rtsps
                 from app.ingest.whip.media_port import open_media_port
 
@@ -43,6 +44,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 app.state.details["spool"] = lambda: asdict(live.uploads.backlog)
                 rtsps = await stack.enter_async_context(open_rtsps(context, live))
                 await stack.enter_async_context(announced(context, live, rtsps))
+                await stack.enter_async_context(open_puller(context, live))
             if "pages" in settings.doors:
                 from app.pages.clips import Clips
 

@@ -12,7 +12,8 @@ from app.domain.nodes.models import IngestNode
 from app.domain.operations.models import Operation
 from app.domain.sessions.models import CaptureSession, Channel
 from app.domain.sessions.states import Status
-from app.domain.streams.models import Stream
+from app.domain.streams.models import PublisherState, Pull, Stream
+from app.domain.streams.source_urls import masked_url
 from app.wire.publish_paths import publish_path
 from app.wire.tickets import DownloadTicket, FileTicket, sign_download, sign_file
 
@@ -101,12 +102,32 @@ def stream_shape(stream: Stream) -> Json:
         "collection_id": stream.collection_id,
         "channel_id": stream.category,
         "name": stream.name,
-        "media_types": [stream.media_type],
+        "media_types": list(stream.media_types),
         "status": stream.status,
         "sample_rate": 48_000 if stream.media_type == "audio" else None,
         "created_at": unix_seconds(stream.created_at),
         "store": stream.store,
         "exported_asset_id": stream.exported_asset_id,
+    }
+
+
+def pulled_shape(stream: Stream, pull: Pull | None) -> Json:
+    """A stream as its account sees it by itself: of a pulled one also the source, without its password."""
+    shape = stream_shape(stream)
+    if pull is None:
+        return shape
+    is_held = stream.publisher_state == PublisherState.LIVE
+    state = "stopped" if not pull.is_wanted else "waiting"
+    if pull.is_wanted and is_held:
+        state = "receiving" if pull.has_begun and pull.error is None else "connecting"
+    return shape | {
+        "sample_rate": pull.sample_rate or shape["sample_rate"],
+        "source": {
+            "url": masked_url(pull.url),
+            "state": state,
+            "attempts": pull.attempts,
+            "error": pull.error,
+        },
     }
 
 

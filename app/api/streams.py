@@ -3,17 +3,20 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
+from app.api.operations import answer_operation
 from app.api.search import SearchRequest, stream_results
-from app.api.shapes import stream_shape, unix_seconds
+from app.api.shapes import pulled_shape, unix_seconds
 from app.api.times import read_unix_us
 from app.base.errors import InvalidRequest
 from app.base.redis import CONTROL_CHANNEL, publish
-from app.domain.assets.links import asset_links, playback_links
+from app.domain.assets.links import playback_links
 from app.domain.collections.service import get_collection
 from app.domain.exports.service import exported_stream_asset
-from app.domain.streams.models import Stream
+from app.domain.exports.streams import exported_stream_shape, request_stream_export
+from app.domain.streams.models import Pull, Stream
 from app.domain.streams.playback import play_stream
 from app.domain.streams.service import get_stream, list_collection_streams
 from app.domain.transcripts import service as transcripts
@@ -47,7 +50,8 @@ async def search_collection(
 
 @router.get("/{stream_id}")
 async def show(stream_id: str, caller: ServerCaller, session: Session) -> Json:
-    return success(stream_shape(await get_stream(session, caller.account_id, stream_id)))
+    stream = await get_stream(session, caller.account_id, stream_id)
+    return success(pulled_shape(stream, await session.get(Pull, stream.id)))
 
 
 @router.post("/{stream_id}/search")
@@ -134,21 +138,22 @@ async def play(
     return success({"rtstream_id": stream.id, **playback_links(playback.slug)})
 
 
-@router.post("/{stream_id}/export")
-async def export(wanted: NewExport, stream_id: str, caller: ServerCaller, session: Session) -> Json:
-    """The asset that the stopped stream became, the same one each time; a name that is given names it."""
-    stream = await get_stream(session, caller.account_id, stream_id)
-    asset = await exported_stream_asset(session, stream)
-    asset.name = wanted.name or asset.name
-    return success(
-        {
-            "rtstream_id": stream.id,
-            "video_id": asset.id,
-            "name": asset.name,
-            "duration": asset.length_seconds,
-            **asset_links(asset),
-        }
-    )
+@router.post("/{stream_id}/export", response_model=None)
+async def export(
+    wanted: NewExport, stream_id: str, caller: ServerCaller, context: AppContext
+) -> Json | JSONResponse:
+    """The asset that the stopped stream became, the same one each time; a name that is given names it.
+
+    A channel's is made with its session's; a pulled stream's when it is first asked for.
+    """
+    async with context.db.transaction() as session:
+        stream = await get_stream(session, caller.account_id, stream_id)
+        operation = await request_stream_export(session, stream, name=wanted.name)
+        if operation is None:
+            asset = await exported_stream_asset(session, stream)
+            asset.name = wanted.name or asset.name
+            return success(exported_stream_shape(stream.id, asset))
+    return await answer_operation(context, caller.account_id, operation.id)
 
 
 def _transcription_shape(stream: Stream, transcription: Transcription | None) -> Json:

@@ -10,7 +10,7 @@ from app.domain.nodes.models import IngestNode
 from app.domain.operations.models import Operation
 from app.domain.outbox.models import OutboxMessage
 from app.domain.sessions.models import CaptureSession, Channel
-from app.domain.streams.models import Segment, Stream
+from app.domain.streams.models import Pull, Segment, Stream
 from app.domain.transcripts.models import SpeechChunk, Transcription, Utterance
 from app.domain.uploads.models import Upload
 from app.domain.webhooks.models import WebhookDelivery, WebhookEndpoint
@@ -34,6 +34,7 @@ __all__ = [
     "Operation",
     "OutboxMessage",
     "Playback",
+    "Pull",
     "SceneIndex",
     "ScreenFrame",
     "Segment",

@@ -13,7 +13,7 @@ from app.domain.transcripts.models import Transcription
 
 async def pipeline_route(session: AsyncSession, stream: Stream, named: str | None) -> Route:
     """The socket that the pipeline `named`, else the session's, else all that no running pipeline names."""
-    if named is None:
+    if named is None and stream.capture_session_id is not None:
         capture = await session.get_one(CaptureSession, stream.capture_session_id)
         named = capture.ws_connection_id
     if named is not None:
@@ -23,10 +23,10 @@ async def pipeline_route(session: AsyncSession, stream: Stream, named: str | Non
 
 async def _named_by_pipelines(session: AsyncSession, stream: Stream) -> tuple[str, ...]:
     # Words come late: those of a capture that just ended still keep to their own sockets.
-    at_work = (
-        Stream.account_id == stream.account_id,
-        or_(Stream.status == "connected", Stream.capture_session_id == stream.capture_session_id),
-    )
+    same = Stream.id == stream.id
+    if stream.capture_session_id is not None:
+        same = Stream.capture_session_id == stream.capture_session_id
+    at_work = Stream.account_id == stream.account_id, or_(Stream.status == "connected", same)
     transcriptions = (
         select(Transcription.ws_connection_id)
         .join(Stream, Stream.id == Transcription.stream_id)

@@ -3,15 +3,14 @@
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from app.media.frames import Codec, EncodedFrame
+from app.media.frames import EncodedFrame
 
 
 class Source(Protocol):
-    """One publisher's one track. Implementers: `whip.peer.WhipTrack`, `rtsp.publisher.RtspPublisher`."""
+    """One publisher's one track, or the picture and sound of one pulled source.
 
-    @property
-    def codec(self) -> Codec:
-        """The codec of every frame this source gives."""
+    Implementers: `whip.peer.WhipPeer`, `rtsp.publisher.RtspPublisher`, `pull.source.PulledSource`.
+    """
 
     def frames(self) -> AsyncIterator[EncodedFrame]:
         """Yield frames in decoding order until the publisher is gone or the source is closed.

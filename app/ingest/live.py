@@ -15,11 +15,10 @@ from app.base.tasks import end_task
 from app.domain.indexes.service import running_indexes
 from app.domain.nodes.service import node_gone
 from app.domain.streams.service import (
-    LIVE_STATUSES,
     detach_publisher,
     lose_publisher,
     publishers_alive,
-    session_statuses,
+    wanted_streams,
 )
 from app.domain.transcripts.service import running_on
 from app.ingest.contract import Source
@@ -45,6 +44,8 @@ class Live:
         self._pipelines: dict[str, Pipeline] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._last_heartbeat = 0.0
+        # A heartbeat takes back a stream that was thought lost, so it must not name one that is let go.
+        self._rows = asyncio.Lock()
 
     def carry(self, source: Source, stream: PublishedStream) -> None:
         """Take over an attached publisher's source until it ends or its session stops."""
@@ -106,7 +107,7 @@ class Live:
     async def _detach(self, pipeline: Pipeline) -> None:
         for attempt in range(DETACH_ATTEMPTS):
             try:
-                async with self._context.db.transaction() as session:
+                async with self._rows, self._context.db.transaction() as session:
                     await detach_publisher(
                         session,
                         pipeline.stream.stream_id,
@@ -123,12 +124,12 @@ class Live:
         """Make the pipelines what the rows say: closed with their session, listening where asked."""
         if not self._pipelines:
             return
-        stream_ids = list(self._pipelines)
-        publications = [pipeline.stream.publication for pipeline in self._pipelines.values()]
         now = asyncio.get_running_loop().time()
         try:
-            async with self._context.db.transaction() as session:
-                statuses = await session_statuses(session, stream_ids)
+            async with self._rows, self._context.db.transaction() as session:
+                stream_ids = list(self._pipelines)
+                publications = [pipeline.stream.publication for pipeline in self._pipelines.values()]
+                wanted = await wanted_streams(session, stream_ids)
                 heard = await running_on(session, stream_ids)
                 heard |= (await running_indexes(session, "audio", stream_ids)).keys()
                 watched = await running_indexes(session, "visual", stream_ids)
@@ -143,7 +144,7 @@ class Live:
             if pipeline is None:
                 continue
             try:
-                if statuses.get(stream_id) in LIVE_STATUSES:
+                if stream_id in wanted:
                     pipeline.listen(stream_id in heard)
                     pipeline.watch(watched.get(stream_id, []))
                 else:

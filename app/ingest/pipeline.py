@@ -1,4 +1,4 @@
-"""One live stream: its source read without pause, each frame offered to every sink."""
+"""One live stream: its source read without pause, each frame offered to every sink that takes its kind."""
 
 import asyncio
 import logging
@@ -16,6 +16,7 @@ from app.ingest.sinks.recorder import Recorder
 from app.ingest.sinks.screens import ScreenWatcher
 from app.ingest.sinks.speech import SpeechListener
 from app.ingest.spool.uploads import Uploads
+from app.media.frames import Codec
 from app.process import Context
 
 logger = logging.getLogger(__name__)
@@ -31,11 +32,12 @@ class PublishedStream:
     """
 
     account_id: str
-    session_id: str
+    session_id: str | None
     stream_id: str
     publication: str
     store: bool
     zero_us: int
+    has_sound: bool
 
 
 class Pipeline:
@@ -47,23 +49,11 @@ class Pipeline:
         self.said_goodbye = False
         self._context = context
         self._uploads = uploads
-        self._sinks: list[Sink] = []
+        self._recorders: dict[Codec, Recorder] = {}
         self._speech: SpeechListener | None = None
         self._screens: ScreenWatcher | None = None
         self._leaving: set[asyncio.Task[None]] = set()
-        self._may_listen, self._may_watch = not source.codec.is_video, source.codec.is_video
-        if stream.store:
-            self._sinks.append(
-                Recorder(
-                    context,
-                    uploads,
-                    account_id=stream.account_id,
-                    stream_id=stream.stream_id,
-                    codec=source.codec,
-                    zero_us=stream.zero_us,
-                    request_keyframe=source.request_keyframe,
-                )
-            )
+        self._may_listen, self._may_watch = stream.has_sound, True
 
     async def run(self) -> None:
         """Carry frames until the source ends, then let every sink finish within the stop limit."""
@@ -71,9 +61,13 @@ class Pipeline:
         with bind(session=self.stream.session_id, stream=self.stream.stream_id):
             try:
                 async for frame in self.source.frames():
-                    announced = announced or asyncio.create_task(self._announce())
-                    for sink in self._sinks:
-                        sink.offer(frame)
+                    announced = announced or asyncio.create_task(self._announce(frame.codec))
+                    if self.stream.store:
+                        self._recorder_of(frame.codec).offer(frame)
+                    if self._speech is not None and not frame.codec.is_video:
+                        self._speech.offer(frame)
+                    if self._screens is not None and frame.codec.is_video:
+                        self._screens.offer(frame)
             finally:
                 await self._finish([announced] if announced else [])
 
@@ -88,7 +82,6 @@ class Pipeline:
                 self._may_listen = False
                 logger.error("%s is not transcribed: %s", self.stream.stream_id, error.message)
                 return
-            self._sinks.append(self._speech)
         elif not wanted and self._speech is not None:
             self._leave(self._speech)
             self._speech = None
@@ -98,12 +91,10 @@ class Pipeline:
         if indexes and self._screens is None and self._may_watch:
             self._screens = ScreenWatcher(
                 self._context,
-                self.source.codec,
                 account_id=self.stream.account_id,
                 stream_id=self.stream.stream_id,
                 request_keyframe=self.source.request_keyframe,
             )
-            self._sinks.append(self._screens)
         if self._screens is not None:
             self._screens.watch(indexes)
             if not indexes:
@@ -116,12 +107,26 @@ class Pipeline:
 
     def _leave(self, sink: Sink) -> None:
         """Give the sink nothing more, and let it finish beside the others."""
-        self._sinks.remove(sink)
         task = asyncio.create_task(sink.close())
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
 
-    async def _announce(self) -> None:
+    def _recorder_of(self, codec: Codec) -> Recorder:
+        """One for each of the source's tracks, which have different codecs."""
+        recorder = self._recorders.get(codec)
+        if recorder is None:
+            recorder = self._recorders[codec] = Recorder(
+                self._context,
+                self._uploads,
+                account_id=self.stream.account_id,
+                stream_id=self.stream.stream_id,
+                codec=codec,
+                zero_us=self.stream.zero_us,
+                request_keyframe=self.source.request_keyframe,
+            )
+        return recorder
+
+    async def _announce(self, codec: Codec) -> None:
         """Say that media flows, and where it is kept until storage has it, until that is heard.
 
         Unheard, the session would fail for lack of media.
@@ -129,7 +134,7 @@ class Pipeline:
         while True:
             try:
                 async with self._context.db.transaction() as session:
-                    await media_flows(session, self.stream.stream_id, self.source.codec.value)
+                    await media_flows(session, self.stream.stream_id, codec.value)
                     if self.stream.store:
                         await spool_opened(session, self.stream.stream_id, self._uploads.spool_name)
                 return
@@ -140,7 +145,9 @@ class Pipeline:
     async def _finish(self, waiting: list[asyncio.Task[None]]) -> None:
         self._may_listen = self._may_watch = False  # a sink that is added now would be closed by nobody
         await self.source.close()
-        work = [*waiting, *self._leaving, *(asyncio.create_task(sink.close()) for sink in self._sinks)]
+        listening = [sink for sink in (self._speech, self._screens) if sink is not None]
+        sinks: list[Sink] = [*self._recorders.values(), *listening]
+        work = [*waiting, *self._leaving, *(asyncio.create_task(sink.close()) for sink in sinks)]
         if not work:
             return
         done, late = await asyncio.wait(work, timeout=self._context.settings.stop_timeout_seconds)

@@ -43,7 +43,7 @@ class Broadcast:
 
     @property
     def has_picture(self) -> bool:
-        return any(stretch.stream.media_type == "video" for stretch in self.stretches)
+        return any(stretch.media_type == "video" for stretch in self.stretches)
 
     @property
     def captured_at(self) -> datetime:
@@ -69,7 +69,7 @@ class Broadcast:
     @property
     def mix(self) -> Mix:
         """The sounds together."""
-        sounds = [one for one in self.stretches if one.stream.media_type == "audio"]
+        sounds = [one for one in self.stretches if one.media_type == "audio"]
         return Mix(sounds, self.starts_us, max(stretch_ends_us(one) for one in self.stretches))
 
     @property
@@ -99,8 +99,8 @@ class Broadcast:
         mix = [Sound("All sound", f"{MIX}.m3u8")] if self.has_mix else []
         size = (segment.width, segment.height) if segment.width and segment.height else None
         return multivariant_playlist(
-            f"{first.stream.id}.m3u8",
-            [*mix, *(Sound(one.stream.name, f"{one.stream.id}.m3u8") for one in others)],
+            f"{first.name}.m3u8",
+            [*mix, *(Sound(one.stream.name, f"{one.name}.m3u8") for one in others)],
             bits_per_second=_bits_per_second(first.segments) + _SOUND_BITS_PER_SECOND,
             size=size,
         )
@@ -109,7 +109,7 @@ class Broadcast:
         """The playlist of one stream of several, or of the sound of all of them."""
         if name == MIX and self.has_mix:
             return self.mix.playlist(self.target_seconds)
-        found = next((one for one in self.stretches if one.stream.id == name), None)
+        found = next((one for one in self.stretches if one.name == name), None)
         return self._media_playlist(found) if found else None
 
     def segment(self, name: str) -> Segment | None:

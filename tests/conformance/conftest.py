@@ -17,6 +17,7 @@ Every test's name begins with the number of its check.
 | 58, 59, 68 | uploads, images and their links | test_uploads.py |
 | (Tier B) | downloads | test_downloads.py |
 | 43, 44, 45 | slashes, errors, deletions | test_wire.py |
+| 50, 51 | cameras connected by URL, and lists of streams | test_pulled_streams.py |
 | 52, 63 | stretches of streams, pictures of videos | test_streams.py |
 
 Python is 0.4.0 and 0.5.1 where a test takes `py`, else as the check says; Node is 0.2.0. Three captures are

@@ -16,6 +16,7 @@ from app.domain.operations.service import ring_abandoned
 from app.domain.sessions import service as sessions
 from app.domain.sessions.states import Status
 from app.domain.streams import service as streams
+from app.domain.streams.pulls import stop_abandoned_pulls
 from app.domain.transcripts.service import ring_waiting_speech
 from app.domain.webhooks.service import ring_due
 from app.process import Context
@@ -31,6 +32,11 @@ async def keep_house(context: Context, _: str) -> None:
     """One round; each step is a transaction of its own, and safe to run beside another round."""
     await _step(context, "lose_silent_publishers", _lose_silent_publishers)
     await _end_sessions(context, context.settings)
+    await _step(
+        context,
+        "stop_abandoned_pulls",
+        partial(stop_abandoned_pulls, resume_seconds=context.settings.resume_seconds),
+    )
     for step in (
         forget_silent_nodes,
         request_missed_exports,

@@ -15,6 +15,7 @@ from app.domain.operations.service import LeaseLost, OperationKind
 from app.process import Context
 from workers.tasks.export_display import export_display
 from workers.tasks.export_session import export_session, export_session_failed
+from workers.tasks.export_stream import export_stream
 from workers.tasks.import_upload import import_upload
 from workers.tasks.index_spoken_words import index_spoken_words
 from workers.tasks.lease import Lease
@@ -29,6 +30,7 @@ Handler = Callable[[Context, Operation, Lease], Coroutine[Any, Any, None]]
 HANDLERS: dict[OperationKind, Handler] = {
     OperationKind.EXPORT_SESSION: export_session,
     OperationKind.EXPORT_DISPLAY: export_display,
+    OperationKind.EXPORT_STREAM: export_stream,
     OperationKind.IMPORT_UPLOAD: import_upload,
     OperationKind.INDEX_SPOKEN_WORDS: index_spoken_words,
     OperationKind.MAKE_DOWNLOAD: make_download,

@@ -66,9 +66,9 @@ async def create_stream_index(
 
 
 def _require_media(stream: Stream, extraction: Extraction) -> None:
-    if extraction.kind == "audio" and stream.media_type != "audio":
+    if extraction.kind == "audio" and "audio" not in stream.media_types:
         raise InvalidRequest(f"{stream.name} has no sound to index", field="extraction_type")
-    if extraction.kind == "visual" and stream.media_type != "video":
+    if extraction.kind == "visual" and "video" not in stream.media_types:
         raise InvalidRequest(f"{stream.name} has no pictures to index", field="extraction_type")
 
 

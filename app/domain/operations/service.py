@@ -21,6 +21,7 @@ MAX_ATTEMPTS = 5
 class OperationKind(StrEnum):
     EXPORT_SESSION = "export_session"
     EXPORT_DISPLAY = "export_display"
+    EXPORT_STREAM = "export_stream"
     IMPORT_UPLOAD = "import_upload"
     INDEX_SPOKEN_WORDS = "index_spoken_words"
     MAKE_DOWNLOAD = "make_download"

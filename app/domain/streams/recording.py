@@ -1,15 +1,16 @@
 """What recording does to rows: segments registered, spools that hold media still to come, and its failure."""
 
-from sqlalchemy import delete
+from sqlalchemy import delete, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.base.errors import NotFound
+from app.base.ids import utc_now
 from app.domain.outbox.jobs import Job, enqueue
 from app.domain.sessions.models import Channel
 from app.domain.sessions.states import LEGAL_MOVES, Status
-from app.domain.streams.models import PublisherState, Segment, Stream, StreamSpool
-from app.domain.streams.service import fail_session, lock_both, stop_if_drained
+from app.domain.streams.models import PublisherState, Pull, Segment, Stream, StreamSpool
+from app.domain.streams.service import fail_session, lock_both, settle
 from app.media.frames import Codec
 from app.media.windows import window_at
 
@@ -32,9 +33,9 @@ async def add_segment(session: AsyncSession, segment: Segment) -> None:
     session.add(segment)
     await session.flush()
     due = window_at(segment.started_at_us - MIX_DELAY_US) != window_at(segment.ended_at_us - MIX_DELAY_US)
-    if due and stream.media_type == "audio":
+    if due and stream.capture_session_id is not None and stream.media_type == "audio":
         await enqueue(session, Job.MIX_SOUND, stream.capture_session_id)
-    if segment.codec == Codec.VP8:
+    if stream.capture_session_id is not None and segment.codec == Codec.VP8:
         channel = await session.get_one(Channel, stream.channel_id)
         if channel.is_primary:
             await enqueue(session, Job.CONVERT_PICTURE, stream.capture_session_id)
@@ -60,12 +61,18 @@ async def spool_emptied(session: AsyncSession, stream_id: str, spool: str) -> bo
     await session.execute(
         delete(StreamSpool).where(StreamSpool.stream_id == stream_id, StreamSpool.spool == spool)
     )
-    await stop_if_drained(session, capture)
+    await settle(session, capture, stream)
     return True
 
 
 async def fail_recording(session: AsyncSession, stream_id: str, code: str, message: str) -> None:
-    """What is sent can no longer be recorded: the session fails, and what was recorded stays."""
-    capture, _ = await lock_both(session, stream_id)
-    if Status.FAILED in LEGAL_MOVES[capture.status]:
+    """What is sent can no longer be recorded: the session fails, or the source is wanted no longer.
+
+    What was recorded stays.
+    """
+    capture, stream = await lock_both(session, stream_id)
+    if capture is None:
+        given_up = update(Pull).where(Pull.stream_id == stream.id)
+        await session.execute(given_up.values(is_wanted=False, wanted_changed_at=utc_now(), error=message))
+    elif Status.FAILED in LEGAL_MOVES[capture.status]:
         await fail_session(session, capture, code, message)

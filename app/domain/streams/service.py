@@ -1,19 +1,22 @@
-"""RTStreams from their opening to their end, and with them a capture session's way from start to stop."""
+"""RTStreams from their opening to their end, and with them a capture session's way from start to stop.
+
+A pulled stream has no session: it lasts as long as its source is wanted.
+"""
 
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import exists, func, select, update
+from sqlalchemy import ColumnElement, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.base.errors import Conflict, NotFound
 from app.base.ids import new_id, utc_now
 from app.domain.outbox.jobs import Job, enqueue
-from app.domain.sessions.models import CaptureSession, Channel
+from app.domain.sessions.models import CLOCK_MARGIN_SECONDS, CaptureSession, Channel
 from app.domain.sessions.service import fail, lock_session, move
 from app.domain.sessions.states import Status
-from app.domain.streams.models import PublisherState, Segment, Stream, StreamSpool
+from app.domain.streams.models import PublisherState, Pull, Segment, Stream, StreamSpool
 
 LIVE_STATUSES = (Status.STARTING, Status.ACTIVE)
 
@@ -84,6 +87,8 @@ async def attach_publisher(
     Raises `Conflict` when its session does not take media now, or when a publisher is sending already.
     """
     capture, stream = await lock_both(session, stream_id)
+    if capture is None:
+        raise Conflict(f"{stream.name} is pulled from its source: it takes no publisher", code="pulled")
     if capture.status not in LIVE_STATUSES:
         raise Conflict(
             f"this capture session is {capture.status}: it takes no media", code="session_not_live"
@@ -107,7 +112,7 @@ async def detach_publisher(session: AsyncSession, stream_id: str, publication: s
     if stream.publication == publication:
         _publisher_gone(stream, PublisherState.ENDED if ended else PublisherState.LOST)
     await session.flush()
-    await stop_if_drained(session, capture)
+    await settle(session, capture, stream)
 
 
 async def media_flows(session: AsyncSession, stream_id: str, codec: str) -> None:
@@ -115,7 +120,10 @@ async def media_flows(session: AsyncSession, stream_id: str, codec: str) -> None
     capture, stream = await lock_both(session, stream_id)
     stream.codec = codec
     stream.first_media_at = stream.first_media_at or utc_now()
-    if capture.status == Status.STARTING:
+    if capture is None:
+        pulled = update(Pull).where(Pull.stream_id == stream.id)
+        await session.execute(pulled.values(error=None, has_begun=True))
+    elif capture.status == Status.STARTING:
         streams = await list_session_streams(session, capture.id)
         await move(session, capture, Status.ACTIVE, {"rtstreams": [_announced(row) for row in streams]})
 
@@ -145,14 +153,26 @@ async def publishers_alive(session: AsyncSession, publisher: str, publications: 
     )
 
 
-async def session_statuses(session: AsyncSession, stream_ids: Sequence[str]) -> dict[str, Status]:
-    """The status of each stream's capture session; a stream that is gone is missing."""
-    rows = await session.execute(
-        select(Stream.id, CaptureSession.status)
-        .join(CaptureSession, CaptureSession.id == Stream.capture_session_id)
-        .where(Stream.id.in_(stream_ids))
+async def wanted_streams(session: AsyncSession, stream_ids: Sequence[str]) -> set[str]:
+    """Which of these streams are to go on: their session takes media, or their source is still wanted."""
+    rows = await session.scalars(
+        select(Stream.id)
+        .outerjoin(CaptureSession, CaptureSession.id == Stream.capture_session_id)
+        .outerjoin(Pull, Pull.stream_id == Stream.id)
+        .where(Stream.id.in_(stream_ids), or_(CaptureSession.status.in_(LIVE_STATUSES), Pull.is_wanted))
     )
-    return {row[0]: row[1] for row in rows}
+    return set(rows)
+
+
+async def zero_us_of(session: AsyncSession, stream: Stream) -> int:
+    """The instant that the media time of the stream's segments counts from, Unix microseconds.
+
+    Channels of one session share theirs, so that they can be played together.
+    """
+    if stream.capture_session_id is None:
+        return round((stream.created_at.timestamp() - CLOCK_MARGIN_SECONDS) * 1e6)
+    capture = await session.get_one(CaptureSession, stream.capture_session_id)
+    return capture.zero_us
 
 
 async def request_stop(session: AsyncSession, capture: CaptureSession, *, reason: str | None = None) -> None:
@@ -245,7 +265,7 @@ def _announced(stream: Stream) -> dict[str, Any]:
         "rtstream_id": stream.id,
         "name": stream.name,
         "channel_id": stream.category,
-        "media_types": [stream.media_type],
+        "media_types": list(stream.media_types),
     }
 
 
@@ -272,16 +292,44 @@ async def stop_if_drained(session: AsyncSession, capture: CaptureSession) -> Non
         await enqueue(session, Job.REQUEST_EXPORT, capture.id)
 
 
+async def settle(session: AsyncSession, capture: CaptureSession | None, stream: Stream) -> None:
+    """Stop what has drained with a change of this locked stream."""
+    if capture is not None:
+        await stop_if_drained(session, capture)
+    else:
+        await stop_drained_pulls(session, Stream.id == stream.id)
+
+
+async def stop_drained_pulls(session: AsyncSession, *which: ColumnElement[bool]) -> None:
+    """Stop pulled streams whose source is no longer wanted, and of which nothing is still to be stored."""
+    await session.execute(
+        update(Stream)
+        .where(
+            *which,
+            Stream.status == "connected",
+            Stream.publisher_state != PublisherState.LIVE.value,
+            exists().where(Pull.stream_id == Stream.id, ~Pull.is_wanted),
+            ~exists().where(StreamSpool.stream_id == Stream.id),
+        )
+        .values(status="stopped")
+    )
+
+
 def _publisher_gone(stream: Stream, state: PublisherState) -> None:
     stream.publisher_state, stream.publisher, stream.publisher_changed_at = state.value, None, utc_now()
     stream.publication = None
 
 
-async def lock_both(session: AsyncSession, stream_id: str) -> tuple[CaptureSession, Stream]:
-    """Lock the session, then its stream: always in this order, or two callers wait for each other."""
+async def lock_both(session: AsyncSession, stream_id: str) -> tuple[CaptureSession | None, Stream]:
+    """Lock the session, then its stream: always in this order, or two callers wait for each other.
+
+    A pulled stream has no session.
+    """
     stream = await session.get(Stream, stream_id)
     if stream is None:
         raise NotFound(f"no rtstream {stream_id}")
-    capture = await lock_session(session, stream.capture_session_id)
+    capture = None
+    if stream.capture_session_id is not None:
+        capture = await lock_session(session, stream.capture_session_id)
     await session.refresh(stream, with_for_update=True)
     return capture, stream

@@ -35,7 +35,7 @@ async def start_transcription(
 
     Raises `InvalidRequest` for a stream without sound and `Conflict` for one that has stopped.
     """
-    if stream.media_type != "audio":
+    if "audio" not in stream.media_types:
         raise InvalidRequest(f"{stream.name} has no sound to transcribe")
     if stream.status != "connected":
         raise Conflict(f"{stream.name} has stopped: there is nothing left to transcribe")

@@ -205,17 +205,18 @@ class RtspConnection:
         except (SQLAlchemyError, OSError) as error:
             raise _Refused(503, f"the database is away: {type(error).__name__}") from error
         publisher = self._publisher = RtspPublisher(announced.track.codec)
-        clock = self._clocks.clock_of(stream.capture_session_id)
+        clock = self._clocks.clock_of(capture.id)
         self._track = TrackReader(announced.track, clock, publisher.offer)
         self._live.carry(
             publisher,
             PublishedStream(
                 account_id=stream.account_id,
-                session_id=stream.capture_session_id,
+                session_id=capture.id,
                 stream_id=stream.id,
                 publication=publication,
                 store=stream.store,
                 zero_us=capture.zero_us,
+                has_sound="audio" in stream.media_types,
             ),
         )
         return {"Session": self._session}

@@ -12,7 +12,7 @@ from app.domain.indexes.models import SceneIndex
 from app.domain.indexes.windows import add_screen, add_window
 from app.ingest.batches import FrameBatches
 from app.ingest.sinks.watching import Stretch, Watch, watch_of
-from app.media.frames import Codec, EncodedFrame
+from app.media.frames import EncodedFrame
 from app.media.screens import Screen, ScreenDecoder, changed_share, is_another_screen
 from app.process import Context
 from app.storage.contract import ObjectExists, StorageUnavailable
@@ -33,7 +33,6 @@ class ScreenWatcher:
     def __init__(
         self,
         context: Context,
-        codec: Codec,
         *,
         account_id: str,
         stream_id: str,
@@ -45,7 +44,7 @@ class ScreenWatcher:
         self._stream_id = stream_id
         self._request_keyframe = request_keyframe
         self._batches = FrameBatches(f"screens of {stream_id}", limit=QUEUE_FRAMES)
-        self._decoder = ScreenDecoder(codec)
+        self._decoder: ScreenDecoder | None = None
         self._watches: dict[str, Watch] = {}
         self._ended: list[tuple[str, Stretch]] = []
         self._kept: tuple[str, Screen] | None = None
@@ -82,8 +81,9 @@ class ScreenWatcher:
         await self._pass_on()
 
     def _feed(self, batch: list[EncodedFrame]) -> None:
+        decoder = self._decoder = self._decoder or ScreenDecoder(batch[0].codec)
         for frame in batch:
-            self._decoder.feed(frame)
+            decoder.feed(frame)
 
     async def _turn(self) -> None:
         now_us = self._now_us()
@@ -95,7 +95,7 @@ class ScreenWatcher:
         await self._pass_on()
 
     async def _look(self, due: dict[str, Watch], now_us: int) -> None:
-        screen = await asyncio.to_thread(self._decoder.screen)
+        screen = await asyncio.to_thread(self._decoder.screen) if self._decoder else None
         if screen is None:
             self._request_keyframe()
             return

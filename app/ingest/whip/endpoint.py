@@ -69,6 +69,7 @@ async def attach(
                 publication=publication,
                 store=stream.store,
                 zero_us=capture.zero_us,
+                has_sound="audio" in stream.media_types,
             )
         )
     return published

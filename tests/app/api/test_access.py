@@ -72,6 +72,9 @@ class Owned:
             ("patch", "/rtstream/{stream_id}/index/{index_id}/alert/{alert_id}/status"): {
                 "action": "disable"
             },
+            ("patch", "/rtstream/{stream_id}/status"): {"action": "start"},
+            ("patch", "/rtstream/{stream_id}"): {"name": "renamed by a stranger"},
+            ("post", "/rtstream"): {"url": "rtsp://camera.example/x", "name": "made by a stranger"},
             ("post", "/rtstream/collection/{collection_id}/search"): {"query": "x"},
             ("post", "/video/{video_id}/search"): {"query": "x"},
             ("post", "/video/{video_id}/search/v2"): {"query": "x"},
@@ -198,6 +201,7 @@ async def test_lists_hold_nothing_of_another_account(web: Web, owner: Tenant) ->
         assert sessions.json()["data"]["sessions"] == []
         assert (await client.get("/video")).json()["data"]["videos"] == []
         assert (await client.get("/audio")).json()["data"]["audios"] == []
+        assert (await client.get("/rtstream")).json()["data"]["results"] == []
         assert (await client.get("/video", params={"collection_id": owner.collection_id})).status_code == 404
     async with web.client(owner.api_key) as client:
         sessions = await client.get("/collection/default/capture/session")

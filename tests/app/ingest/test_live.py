@@ -52,8 +52,9 @@ class Studio:
         async with self.context.db.transaction() as session:
             await attach_publisher(session, stream_id, self.live.publisher_id, publication)
         source = MemorySource(Codec.H264 if name.startswith("display") else Codec.OPUS)
+        has_sound = not source.codec.is_video
         stream = PublishedStream(
-            self.tenant.account_id, self.session_id, stream_id, publication, store, START_US
+            self.tenant.account_id, self.session_id, stream_id, publication, store, START_US, has_sound
         )
         self.live.carry(source, stream)
         self.sources[name] = source

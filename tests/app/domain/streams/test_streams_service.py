@@ -253,7 +253,7 @@ async def test_statuses_of_streams_and_what_is_not_there(context: Context, tenan
     session_id, opened = await make_active(context, tenant)
     (stream_id,) = opened.values()
     async with context.db.transaction() as session:
-        assert await streams.session_statuses(session, [stream_id, "rts-none"]) == {stream_id: "active"}
+        assert await streams.wanted_streams(session, [stream_id, "rts-none"]) == {stream_id}
         with pytest.raises(NotFound):
             await streams.get_stream(session, "acc-other", stream_id)
         with pytest.raises(NotFound):

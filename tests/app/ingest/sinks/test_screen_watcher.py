@@ -35,7 +35,6 @@ class Display:
     def watcher(self) -> ScreenWatcher:
         return ScreenWatcher(
             self.context,
-            Codec.H264,
             account_id=self.tenant.account_id,
             stream_id=self.stream_id,
             request_keyframe=self.ask,
