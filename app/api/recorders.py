@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.shapes import polled_status, publishing_shape
 from app.base.errors import InvalidRequest, NotFound
+from app.base.outbound import refuse_literal
 from app.base.redis import CONTROL_CHANNEL, publish
 from app.domain.accounts.credentials import Caller
 from app.domain.nodes.service import find_live_node
@@ -44,8 +45,10 @@ class Start(BaseModel):
 
 
 @router.post("/start")
-async def start(wanted: Start, caller: AnyCaller, session: Session) -> Json:
+async def start(wanted: Start, caller: AnyCaller, session: Session, context: AppContext) -> Json:
     """Begin a session with its channels; the same request again gets the same answer while it is live."""
+    if wanted.callback_url:
+        refuse_literal(wanted.callback_url, context.settings.allowed_networks, "callback_url")
     capture = await _locked(session, caller, wanted.session_id)
     chosen = choose_channels(
         [_requested(one) for one in wanted.channels or []], wanted.primary_video_channel_id

@@ -5,6 +5,7 @@ from fastapi import APIRouter
 from app.api import (
     collections,
     editor,
+    events,
     images,
     operations,
     recorders,
@@ -13,6 +14,8 @@ from app.api import (
     thumbnails,
     uploads,
     videos,
+    webhook_deliveries,
+    webhooks,
 )
 
 router = APIRouter()
@@ -27,5 +30,8 @@ for resource in (
     images,
     editor,
     operations,
+    events,
+    webhook_deliveries,
+    webhooks,
 ):
     router.include_router(resource.router)

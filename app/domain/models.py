@@ -6,11 +6,17 @@ from app.domain.collections.models import Collection
 from app.domain.exports.models import MixWindow
 from app.domain.nodes.models import IngestNode
 from app.domain.operations.models import Operation
-from app.domain.outbox.models import OutboxMessage
+from app.domain.outbox.models import OutboxHead, OutboxMessage
 from app.domain.sessions.models import CaptureSession, Channel
 from app.domain.streams.models import Segment, Stream
 from app.domain.transcripts.models import SpeechChunk, Transcription, Utterance
-from app.domain.webhooks.models import WebhookDelivery, WebhookEndpoint
+from app.domain.webhooks.models import (
+    WebhookAttempt,
+    WebhookDelivery,
+    WebhookEndpoint,
+    WebhookLine,
+    WebhookSecret,
+)
 
 __all__ = [
     "Account",
@@ -23,6 +29,7 @@ __all__ = [
     "IngestNode",
     "MixWindow",
     "Operation",
+    "OutboxHead",
     "OutboxMessage",
     "Playback",
     "Segment",
@@ -30,6 +37,9 @@ __all__ = [
     "Stream",
     "Transcription",
     "Utterance",
+    "WebhookAttempt",
     "WebhookDelivery",
     "WebhookEndpoint",
+    "WebhookLine",
+    "WebhookSecret",
 ]

@@ -16,13 +16,14 @@ from app.domain.sessions import service as sessions
 from app.domain.sessions.states import Status
 from app.domain.streams import service as streams
 from app.domain.transcripts.service import ring_waiting_speech
-from app.domain.webhooks.service import ring_due
+from app.domain.webhooks.tidying import forget_old_events
 from app.process import Context
 
 logger = logging.getLogger(__name__)
 
 PUBLISHER_SILENCE_SECONDS = 10.0  # five of the ingest's heartbeats
 GOODBYE_SECONDS = 5.0
+FORGOTTEN_AT_ONCE = 1000  # rows: a transaction of some tens of milliseconds
 
 
 async def keep_house(context: Context, _: str) -> None:
@@ -33,10 +34,10 @@ async def keep_house(context: Context, _: str) -> None:
         forget_silent_nodes,
         request_missed_exports,
         ring_abandoned,
-        ring_due,
         ring_waiting_speech,
     ):
         await _step(context, step.__name__, step)
+    await _step(context, "forget_old_events", partial(_forget_old_events, context.settings))
 
 
 async def _step(context: Context, name: str, work: Callable[[AsyncSession], Awaitable[None]]) -> None:
@@ -46,6 +47,11 @@ async def _step(context: Context, name: str, work: Callable[[AsyncSession], Awai
     except Exception:
         # One row that cannot be dealt with must not leave all the others undone, round after round.
         logger.exception("housekeeping: %s failed", name)
+
+
+async def _forget_old_events(settings: Settings, session: AsyncSession) -> None:
+    older_than = utc_now() - timedelta(days=settings.event_retention_days)
+    await forget_old_events(session, older_than, limit=FORGOTTEN_AT_ONCE)
 
 
 async def _lose_silent_publishers(session: AsyncSession) -> None:

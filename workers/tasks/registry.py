@@ -7,7 +7,6 @@ from app.base.settings import Settings
 from app.domain.outbox.jobs import Job
 from app.process import Context
 from workers.engines.registry import open_speech_engine
-from workers.tasks.deliver_webhooks import deliver_webhooks
 from workers.tasks.keep_house import keep_house
 from workers.tasks.mix_sound import mix_sound
 from workers.tasks.request_export import request_session_export
@@ -16,7 +15,6 @@ from workers.tasks.tidy_export import tidy_export
 from workers.tasks.transcribe_chunk import transcribe_chunk
 
 TASKS: dict[Job, Callable[[Context, str], Coroutine[Any, Any, None]]] = {
-    Job.DELIVER_WEBHOOKS: deliver_webhooks,
     Job.TRANSCRIBE_CHUNK: transcribe_chunk,
     Job.MIX_SOUND: mix_sound,
     Job.REQUEST_EXPORT: request_session_export,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.base.errors import InvalidRequest, NotFound
@@ -160,14 +160,26 @@ async def fail(session: AsyncSession, capture: CaptureSession, code: str, messag
 
 
 async def _emit_status(session: AsyncSession, capture: CaptureSession, data: Json) -> None:
-    capture.last_event_seq += 1
     await emit(
         session,
         SessionMoved(capture.id, capture.end_user_id, capture.status.value, data),
         account_id=capture.account_id,
         route=Route(capture.collection_id, capture.ws_connection_id),
-        seq=capture.last_event_seq,
+        seq=await next_seq(session, capture.id),
     )
+
+
+async def next_seq(session: AsyncSession, session_id: str) -> int:
+    """The number of a session's next event. Its row is held until the transaction ends: so its events are
+    written one after another, in the order of their commits."""
+    return (
+        await session.scalars(
+            update(CaptureSession)
+            .where(CaptureSession.id == session_id)
+            .values(last_event_seq=CaptureSession.last_event_seq + 1)
+            .returning(CaptureSession.last_event_seq)
+        )
+    ).one()
 
 
 async def stale_sessions(session: AsyncSession, status: Status, *, older_than_seconds: float) -> list[str]:

@@ -14,6 +14,7 @@ from app.base.ids import new_id, utc_now
 from app.domain.outbox.events import Route, TranscriptFinal, emit
 from app.domain.outbox.jobs import RING_AGAIN_SECONDS, Job, enqueue
 from app.domain.sessions.models import CaptureSession
+from app.domain.sessions.service import next_seq
 from app.domain.streams.models import Stream
 from app.domain.transcripts.models import SpeechChunk, Transcription, Utterance
 
@@ -115,9 +116,21 @@ async def save_utterance(session: AsyncSession, chunk: SpeechChunk, spoken: Spok
         if saved is not None:
             stream = await session.get_one(Stream, chunk.stream_id)
             event = TranscriptFinal(
-                stream.id, stream.name, saved, spoken.text, spoken.start_us // 1000, spoken.end_us // 1000
+                stream.id,
+                stream.name,
+                saved,
+                spoken.text,
+                spoken.start_us // 1000,
+                spoken.end_us // 1000,
+                stream.capture_session_id,
             )
-            await emit(session, event, account_id=stream.account_id, route=await _route(session, stream))
+            await emit(
+                session,
+                event,
+                account_id=stream.account_id,
+                route=await _route(session, stream),
+                seq=await next_seq(session, stream.capture_session_id),
+            )
     await session.execute(delete(SpeechChunk).where(SpeechChunk.id == chunk.id))
 
 
