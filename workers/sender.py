@@ -70,6 +70,11 @@ class Sender:
         """How many claimed deliveries are being sent or wait to be recorded."""
         return len(self._sending) + len(self._unrecorded)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether all that was claimed is sent, and what came of it written."""
+        return not self._sending and self._recorded.is_set()
+
     def wake(self) -> None:
         """Look for due lines now."""
         self._wake.set()
