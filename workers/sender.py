@@ -59,6 +59,7 @@ class Sender:
         self._unrecorded: list[Attempt] = []
         self._wake, self._sent, self._recorded = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._recorded.set()
+        self._claiming = False
         limit_seconds = context.settings.webhook_timeout_seconds
         timeout = httpx.Timeout(limit_seconds, connect=min(CONNECT_SECONDS, limit_seconds))
         self._client = outbound_client(
@@ -73,7 +74,7 @@ class Sender:
     @property
     def is_idle(self) -> bool:
         """Whether all that was claimed is sent, and what came of it written."""
-        return not self._sending and self._recorded.is_set()
+        return not self._claiming and not self._sending and self._recorded.is_set()
 
     def wake(self) -> None:
         """Look for due lines now."""
@@ -104,11 +105,14 @@ class Sender:
         while True:
             self._wake.clear()
             try:
+                self._claiming = True
                 while await self._claim():
                     pass
             except DATABASE_AWAY as error:
                 logger.warning("due webhooks not read: %s", type(error).__name__)
                 await asyncio.sleep(BACKOFF_SECONDS)
+            finally:
+                self._claiming = False
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), POLL_SECONDS)
 

@@ -89,7 +89,7 @@ async def _read(
             ),
             or_(WebhookSecret.expires_at.is_(None), WebhookSecret.expires_at > now),
         )
-        .order_by(WebhookSecret.id.desc())
+        .order_by(WebhookSecret.expires_at.desc().nulls_first())
     )
     found: dict[Owner, list[SigningSecret]] = {}
     for row in rows:

@@ -9,7 +9,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from app.process import Context
-from tests.fixtures.deliveries import on_loopback, publish_events, running_sender
+from tests.fixtures.deliveries import LOOPBACK, on_loopback, publish_events, running_sender
 from tests.fixtures.factories import Tenant, events_of, make_session, make_tenant, say, start_session
 from tests.fixtures.web import Web
 from tests.fixtures.webhooks import WebhookReceiver
@@ -108,7 +108,7 @@ async def test_secrets_are_shown_and_rotated(client: httpx.AsyncClient) -> None:
 async def test_a_ping_is_delivered_logged_and_sent_again(
     web: Web, client: httpx.AsyncClient, webhooks: WebhookReceiver
 ) -> None:
-    web.context.settings.__dict__["allowed_networks"] = on_loopback(web.context).settings.allowed_networks
+    web.context.settings.allowed_networks = LOOPBACK
     webhooks.answer_text = "pong"
     made = data(await client.post("/webhooks", json={"url": webhooks.url}))
     other = data(await client.post("/webhooks", json={"url": webhooks.url + "/other"}))
@@ -136,7 +136,7 @@ async def test_a_ping_is_delivered_logged_and_sent_again(
 async def test_what_an_endpoint_missed_is_replayed(
     web: Web, client: httpx.AsyncClient, tenant: Tenant, webhooks: WebhookReceiver
 ) -> None:
-    web.context.settings.__dict__["allowed_networks"] = on_loopback(web.context).settings.allowed_networks
+    web.context.settings.allowed_networks = LOOPBACK
     session_id = await make_session(web.context, tenant)
     await start_session(web.context, session_id)
     await publish_events(web.context)
@@ -155,10 +155,10 @@ async def test_what_an_endpoint_missed_is_replayed(
     page = data(await client.get("/webhooks/deliveries", params={"limit": 1}))
     (newest,) = page["deliveries"]
     rest = data(await client.get("/webhooks/deliveries", params={"cursor": page["next_page"]}))
-    assert [newest["event"], *(row["event"] for row in rest["deliveries"])] == [
+    assert {newest["event"], *(row["event"] for row in rest["deliveries"])} == {
         "capture_session.starting",
         "capture_session.created",
-    ]
+    }
 
 
 async def test_events_are_read_with_a_cursor(web: Web, client: httpx.AsyncClient, tenant: Tenant) -> None:
