@@ -39,8 +39,8 @@ from workers.listening import POLL_SECONDS, listen
 logger = logging.getLogger(__name__)
 
 MAX_SENDING = 512  # at once; each is a socket and a task, and a process may open 1,024 files by default
-# 16 to one account's URL: an endpoint that hangs holds so many, and all others have the rest.
-MAX_PER_TARGET = 16
+# To one account's URL: an endpoint that hangs holds so many, and all others have the rest.
+MAX_PER_TARGET = 32
 MAX_CLAIMED = 64
 MAX_RECORDED = 200
 RESOLVER_THREADS = 64  # a name whose servers do not answer holds one for many seconds
@@ -120,7 +120,6 @@ class Sender:
         free = min(MAX_SENDING - self.busy, MAX_CLAIMED)
         if free <= 0:
             return 0
-        held = [*self._sending.values(), *(one.delivery for one in self._unrecorded)]
         async with self._context.db.transaction() as session:
             claimed = await claim(
                 session,
@@ -128,13 +127,18 @@ class Sender:
                 self._clock(),
                 free=free,
                 per_target=MAX_PER_TARGET,
-                sending=Counter(delivery.target for delivery in held),
+                sending=Counter(delivery.target for delivery in self._sending.values()),
             )
         for delivery in claimed:
             task = asyncio.create_task(self._send(delivery))
             self._sending[task] = delivery
-            task.add_done_callback(self._sending.pop)
+            task.add_done_callback(self._ended)
         return len(claimed)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        # Its target can have the next one now: what came of this one is written meanwhile.
+        del self._sending[task]
+        self._wake.set()
 
     async def _send(self, delivery: DueDelivery) -> None:
         limit_seconds = self._context.settings.webhook_timeout_seconds
