@@ -8,11 +8,21 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
 import click
+from pydantic import SecretStr
 
 from app.base.errors import CaptureError, Conflict, Unavailable
 from app.base.settings import Settings, get_settings
 from app.embedded.postgres import kept_postgres_url
-from app.embedded.stack import Stack, check_media_port, relay_argv, run_stack, web_argv, worker_argv
+from app.embedded.private_files import kept_secret
+from app.embedded.stack import (
+    Stack,
+    check_media_port,
+    relay_argv,
+    run_stack,
+    sender_argv,
+    web_argv,
+    worker_argv,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
@@ -85,6 +95,12 @@ def relay() -> None:
     _become(relay_argv())
 
 
+@main.command()
+def sender() -> None:
+    """Run the process that sends webhooks alone."""
+    _become(sender_argv())
+
+
 def _become(argv: tuple[str, ...]) -> None:
     # Replaced, not spawned: signals of a container's init reach the process itself.
     os.execv(argv[0], argv)
@@ -125,6 +141,36 @@ def create_key(name: str) -> None:
         return await create_api_key(session, oldest or await create_account(session, "default"), name=name)
 
     click.echo(_in_transaction(create))
+
+
+@main.group()
+def webhooks() -> None:
+    """The secrets of webhooks."""
+
+
+@webhooks.command("secret")
+@click.option("--rotate", "is_new", is_flag=True, help="Make a new one; the old one signs too for a day.")
+def webhook_secret(is_new: bool) -> None:
+    """Print what the webhooks to callback URLs of the first account are signed with."""
+    from sqlalchemy import select
+
+    from app.base.ids import utc_now
+    from app.domain.accounts.models import Account
+    from app.domain.webhooks.secrets import DEFAULT_OVERLAP_SECONDS, rotate, valid_secrets
+
+    settings = get_settings()
+    secret_key = settings.secret_key or SecretStr(kept_secret(settings.data_dir / "secret_key"))
+
+    async def find(session: "AsyncSession") -> str:
+        account_id = await session.scalar(select(Account.id).order_by(Account.created_at).limit(1))
+        if account_id is None:
+            raise Unavailable("there is no account yet: `capture migrate` or `capture up` makes one")
+        owner = account_id, None
+        if is_new:
+            return (await rotate(session, secret_key, owner, utc_now(), DEFAULT_OVERLAP_SECONDS))[0].text
+        return (await valid_secrets(session, secret_key, [owner], utc_now()))[owner][0].text
+
+    click.echo(_in_transaction(find))
 
 
 def _in_transaction(work: Callable[["AsyncSession"], Awaitable[T]]) -> T:

@@ -1,16 +1,15 @@
-"""Carries outbox rows out of the database: jobs to Celery, events to Redis and to webhook deliveries."""
+"""Carries outbox rows out of the database: jobs to Celery, events to Redis and into webhook lines."""
 
 import asyncio
 import contextlib
 import logging
 import signal
+from collections.abc import Awaitable, Callable
 
-import asyncpg
 from kombu.exceptions import OperationalError
-from sqlalchemy import select
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.base.db import DATABASE_AWAY
 from app.base.ids import utc_now
 from app.base.logs import configure_logs
 from app.base.redis import FRAMES_CHANNEL, publish
@@ -18,35 +17,53 @@ from app.base.settings import get_settings
 from app.domain.outbox.events import NOTIFY_CHANNEL
 from app.domain.outbox.jobs import Job
 from app.domain.outbox.models import OutboxMessage
+from app.domain.outbox.publishing import take_events, take_jobs
 from app.domain.webhooks.service import fan_out
 from app.process import Context, open_context
+from workers.listening import POLL_SECONDS, listen
 from workers.main import ring
 
 logger = logging.getLogger(__name__)
 
 BATCH = 100
-POLL_SECONDS = 1.0
 BACKOFF_SECONDS = 2.0
 
 
-async def carry_batch(context: Context) -> int:
-    """Carry up to `BATCH` unpublished rows, in id order; returns how many.
+async def carry_events(context: Context) -> int:
+    """Publish up to `BATCH` events, to sockets and to webhook lines; returns how many.
 
-    At least once: a crash between sending and commit sends again. What was sent stays published when a
-    later row of the batch cannot be.
+    At least once: a crash between sending and commit sends again. The broker's jobs are not waited for:
+    webhooks need nothing but the database.
     """
     async with context.db.transaction() as session:
-        rows = await session.scalars(
-            select(OutboxMessage)
-            .where(OutboxMessage.published_at.is_(None))
-            .order_by(OutboxMessage.id)
-            .limit(BATCH)
-            .with_for_update(skip_locked=True)
-        )
+        messages = await take_events(session, BATCH)
+        if not messages:
+            return 0
+        frames = [
+            {
+                "account_id": message.account_id,
+                "route": message.route,
+                "frames": message.payload["frames"],
+                "event_id": message.message_id,
+                "position": message.position,
+            }
+            for message in messages
+        ]
+        await publish(context.redis, FRAMES_CHANNEL, *frames)
+        await fan_out(session, messages)
+        return len(messages)
+
+
+async def carry_jobs(context: Context) -> int:
+    """Ring up to `BATCH` jobs, in id order; returns how many.
+
+    What was rung stays published when a later row of the batch cannot be.
+    """
+    async with context.db.transaction() as session:
         carried = 0
-        for message in rows.all():
+        for message in await take_jobs(session, BATCH):
             try:
-                await _carry(context, session, message)
+                await _ring(session, message)
             except OperationalError as error:
                 logger.warning("the broker is away: %s", type(error).__name__)
                 await asyncio.sleep(BACKOFF_SECONDS)
@@ -55,46 +72,14 @@ async def carry_batch(context: Context) -> int:
         return carried
 
 
-async def _carry(context: Context, session: AsyncSession, message: OutboxMessage) -> None:
-    if message.kind == "job" and message.name not in set(Job):
-        # Written by a newer version: it must not hold up what this one knows.
+async def _ring(session: AsyncSession, message: OutboxMessage) -> None:
+    if message.name not in set(Job):
+        # Written by another version: it must not hold up what this one knows.
         logger.error("row %d asks for %s, a job that is not known here", message.id, message.name)
         message.published_at = utc_now()
         return
-    if message.kind == "job":
-        subject_id = message.payload["subject_id"]
-        await asyncio.to_thread(ring, Job(message.name), subject_id)
-        await session.delete(message)  # a job's row is a doorbell: once rung it has no further use
-        return
-    frames = {
-        "account_id": message.account_id,
-        "route": message.route,
-        "frames": message.payload["frames"],
-    }
-    await publish(context.redis, FRAMES_CHANNEL, frames)
-    await fan_out(session, message)
-    message.published_at = utc_now()
-
-
-async def listen(url: str, wake: asyncio.Event) -> None:
-    """Set `wake` whenever a transaction with outbox rows commits; connects again when the line drops."""
-    dsn = url.replace("postgresql+asyncpg://", "postgresql://", 1)
-    while True:
-        connection = None
-        try:
-            connection = await asyncpg.connect(dsn, timeout=5)
-            dropped = asyncio.Event()
-            connection.add_termination_listener(lambda *_, dropped=dropped: dropped.set())
-            await connection.add_listener(NOTIFY_CHANNEL, lambda *_: wake.set())
-            wake.set()
-            await dropped.wait()
-        except (OSError, asyncpg.PostgresError, TimeoutError) as error:
-            logger.warning("not listening for outbox rows, polling instead: %s", type(error).__name__)
-        finally:
-            if connection is not None:
-                with contextlib.suppress(Exception):
-                    await connection.close(timeout=1)
-        await asyncio.sleep(POLL_SECONDS)
+    await asyncio.to_thread(ring, Job(message.name), message.payload["subject_id"])
+    await session.delete(message)  # a job's row is a doorbell: once rung it has no further use
 
 
 async def keep_time(every_seconds: float) -> None:
@@ -105,22 +90,27 @@ async def keep_time(every_seconds: float) -> None:
         await asyncio.sleep(every_seconds)
 
 
+async def _carry(context: Context, carry: Callable[[Context], Awaitable[int]], wake: asyncio.Event) -> None:
+    while True:
+        wake.clear()
+        try:
+            while await carry(context):
+                pass
+        except DATABASE_AWAY as error:
+            logger.warning("outbox not read: %s", type(error).__name__)
+            await asyncio.sleep(BACKOFF_SECONDS)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(wake.wait(), POLL_SECONDS)
+
+
 async def relay(context: Context) -> None:
     """Carry rows until cancelled, woken by NOTIFY, with polling behind it."""
-    wake = asyncio.Event()
+    events, jobs = asyncio.Event(), asyncio.Event()
     async with asyncio.TaskGroup() as group:
-        group.create_task(listen(context.settings.database_url or "", wake))
+        group.create_task(listen(context.settings.database_url or "", NOTIFY_CHANNEL, events, jobs))
         group.create_task(keep_time(context.settings.housekeeping_seconds))
-        while True:
-            wake.clear()
-            try:
-                while await carry_batch(context):
-                    pass
-            except (OSError, SQLAlchemyError) as error:
-                logger.warning("outbox not read: %s", type(error).__name__)
-                await asyncio.sleep(BACKOFF_SECONDS)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(wake.wait(), POLL_SECONDS)
+        group.create_task(_carry(context, carry_events, events))
+        group.create_task(_carry(context, carry_jobs, jobs))
 
 
 async def main() -> None:

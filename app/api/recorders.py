@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.shapes import polled_status, publishing_shape
 from app.base.errors import InvalidRequest, NotFound, Unavailable
+from app.base.outbound import refuse_literal
 from app.base.redis import CONTROL_CHANNEL, publish
 from app.domain.accounts.credentials import Caller
 from app.domain.sessions import service as sessions
@@ -44,11 +45,13 @@ class Start(BaseModel):
 
 
 @router.post("/start")
-async def start(wanted: Start, caller: AnyCaller, session: Session) -> Json:
+async def start(wanted: Start, caller: AnyCaller, session: Session, context: AppContext) -> Json:
     """Begin a session with its channels, on an ingest process that has room.
 
     The same request again gets the same answer while the session is live and that process lives.
     """
+    if wanted.callback_url:
+        refuse_literal(wanted.callback_url, context.settings.allowed_networks, "callback_url")
     capture = await _locked(session, caller, wanted.session_id)
     chosen = choose_channels(
         [_requested(one) for one in wanted.channels or []], wanted.primary_video_channel_id

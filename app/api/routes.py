@@ -7,6 +7,7 @@ from app.api import (
     collections,
     downloads,
     editor,
+    events,
     images,
     indexes,
     operations,
@@ -17,6 +18,8 @@ from app.api import (
     thumbnails,
     uploads,
     videos,
+    webhook_deliveries,
+    webhooks,
 )
 
 router = APIRouter()
@@ -35,5 +38,8 @@ for resource in (
     downloads,
     editor,
     operations,
+    events,
+    webhook_deliveries,
+    webhooks,
 ):
     router.include_router(resource.router)

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.shapes import created_session_shape, session_shape
 from app.base.errors import InvalidRequest
+from app.base.outbound import refuse_literal
 from app.domain.accounts.credentials import create_client_token
 from app.domain.assets.links import asset_links
 from app.domain.assets.models import Asset
@@ -18,7 +19,7 @@ from app.domain.sessions import service as sessions
 from app.domain.sessions.models import CaptureSession
 from app.domain.sessions.states import Status
 from app.domain.streams.service import list_session_streams
-from app.wire.deps import PathCollection, ServerCaller, Session
+from app.wire.deps import AppContext, PathCollection, ServerCaller, Session
 from app.wire.envelope import success
 
 router = APIRouter(tags=["capture sessions"])
@@ -57,7 +58,11 @@ async def create_token(wanted: NewToken, caller: ServerCaller, session: Session)
 
 
 @router.post("/collection/{collection_id}/capture/session")
-async def create(wanted: NewSession, collection: PathCollection, session: Session) -> Json:
+async def create(
+    wanted: NewSession, collection: PathCollection, session: Session, context: AppContext
+) -> Json:
+    if wanted.callback_url:
+        refuse_literal(wanted.callback_url, context.settings.allowed_networks, "callback_url")
     capture = await sessions.create_session(
         session,
         collection.account_id,

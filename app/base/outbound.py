@@ -5,10 +5,12 @@ itself, so that a name which resolves differently a moment later (DNS rebinding)
 """
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpcore
 import httpx
@@ -51,6 +53,28 @@ def _carried_ipv4(address: Address) -> IPv4Address | None:
         return IPv4Address(int(address) & 0xFFFFFFFF)
     teredo = address.teredo
     return address.ipv4_mapped or address.sixtofour or (teredo[1] if teredo else None)
+
+
+def refuse_literal(url: str, allowed_networks: Iterable[Network], field: str) -> None:
+    """Raise AddressRefused where `url` names an address, in digits, that may not be connected to.
+
+    A courtesy to whoever mistypes: what a name leads to is only known, and checked, at each connection.
+    """
+    try:
+        host = (urlsplit(url).hostname or "").rstrip(".")
+    except ValueError:
+        return  # no URL at all, and nothing will be connected to
+    try:
+        address = ip_address(host.partition("%")[0])
+    except ValueError:
+        try:
+            address = ip_address(socket.inet_aton(host))  # 127.1 and 0x7f000001, as resolvers read them
+        except (OSError, UnicodeError):
+            if host.lower() != "localhost":
+                return
+            address = ip_address("127.0.0.1")
+    if not is_allowed(address, tuple(allowed_networks)):
+        raise AddressRefused(f"{field}: this server does not connect to that address", field=field)
 
 
 async def resolve(host: str, port: int, allowed_networks: Iterable[Network]) -> list[Address]:
@@ -116,25 +140,31 @@ class _CheckedBackend(httpcore.AsyncNetworkBackend):
 class CheckedTransport(httpx.AsyncHTTPTransport):
     """httpx's transport over checked addresses; redirects that a client follows are checked as well."""
 
-    def __init__(self, allowed_networks: Iterable[Network]) -> None:
+    def __init__(self, allowed_networks: Iterable[Network], max_connections: int = 10) -> None:
         super().__init__(trust_env=False)
         # httpx offers no parameter for httpcore's documented `network_backend`.
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=ssl.create_default_context(),
             network_backend=_CheckedBackend(allowed_networks),
+            max_connections=max_connections,
             keepalive_expiry=5.0,
         )
 
 
 def outbound_client(
-    allowed_networks: Iterable[Network], timeout: httpx.Timeout, *, follow_redirects: bool = False
+    allowed_networks: Iterable[Network],
+    timeout: httpx.Timeout,
+    *,
+    follow_redirects: bool = False,
+    max_connections: int = 10,
 ) -> httpx.AsyncClient:
     """A client for URLs that callers gave. Its requests raise AddressRefused where they may not go.
 
-    No proxy of the environment is used: it would resolve the name anew.
+    No proxy of the environment is used: it would resolve the name anew. Requests beyond `max_connections`
+    at once wait for one of them to end.
     """
     return httpx.AsyncClient(
-        transport=CheckedTransport(allowed_networks),
+        transport=CheckedTransport(allowed_networks, max_connections),
         timeout=timeout,
         follow_redirects=follow_redirects,
         max_redirects=5,

@@ -30,10 +30,14 @@ def connect_redis(url: str) -> Redis:
     )
 
 
-async def publish(redis: Redis, channel: str, message: dict[str, Any]) -> None:
-    """Send a live message; losing one is allowed, so a broker that is away is logged and forgotten."""
+async def publish(redis: Redis, channel: str, *messages: dict[str, Any]) -> None:
+    """Send live messages, all in one trip; losing one is allowed, so a broker that is away is logged and
+    forgotten."""
     try:
-        await redis.publish(channel, json.dumps(message))
+        async with redis.pipeline(transaction=False) as pipeline:
+            for message in messages:
+                pipeline.publish(channel, json.dumps(message))
+            await pipeline.execute()
     except RedisError as error:
         logger.warning("live message not published on %s: %s", channel, type(error).__name__)
 

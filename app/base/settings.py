@@ -98,8 +98,9 @@ class Settings(BaseSettings):
     worker_threads: int = Field(4, ge=1)
 
     # Webhooks and housekeeping
-    # Contract §2.5: a handler may start five pipelines inside. The lease of an endpoint lasts 90 s.
-    webhook_timeout_seconds: float = Field(60.0, gt=0, le=75)
+    # Contract §2.5: a handler may start five pipelines inside.
+    webhook_timeout_seconds: float = Field(60.0, gt=0, le=300)
+    event_retention_days: float = Field(30.0, gt=0)  # how long events can be read again, and replayed
     housekeeping_seconds: float = 2.0
     export_lease_seconds: float = 20.0
 

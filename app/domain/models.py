@@ -8,12 +8,18 @@ from app.domain.exports.models import ConvertedRun, MixWindow
 from app.domain.indexes.models import IndexRecord, IndexWindow, SceneIndex, ScreenFrame
 from app.domain.nodes.models import IngestNode
 from app.domain.operations.models import Operation
-from app.domain.outbox.models import OutboxMessage
+from app.domain.outbox.models import OutboxHead, OutboxMessage
 from app.domain.sessions.models import CaptureSession, Channel
 from app.domain.streams.models import Pull, Segment, Stream
 from app.domain.transcripts.models import SpeechChunk, Transcription, Utterance
 from app.domain.uploads.models import Upload
-from app.domain.webhooks.models import WebhookDelivery, WebhookEndpoint
+from app.domain.webhooks.models import (
+    WebhookAttempt,
+    WebhookDelivery,
+    WebhookEndpoint,
+    WebhookLine,
+    WebhookSecret,
+)
 
 __all__ = [
     "Account",
@@ -32,6 +38,7 @@ __all__ = [
     "IngestNode",
     "MixWindow",
     "Operation",
+    "OutboxHead",
     "OutboxMessage",
     "Playback",
     "Pull",
@@ -43,6 +50,9 @@ __all__ = [
     "Transcription",
     "Upload",
     "Utterance",
+    "WebhookAttempt",
     "WebhookDelivery",
     "WebhookEndpoint",
+    "WebhookLine",
+    "WebhookSecret",
 ]

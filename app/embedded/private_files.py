@@ -6,6 +6,8 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
+from app.base.errors import Unavailable
+
 LOOPBACK = "127.0.0.1"
 
 
@@ -34,6 +36,13 @@ def keep_secret(path: Path, make: Callable[[], str] = _new_password) -> str:
     """Return the secret kept in `path`, made by `make` the first time."""
     if not path.exists():
         write_private(path, make())
+    return path.read_text(encoding="utf-8").strip()
+
+
+def kept_secret(path: Path) -> str:
+    """Return the secret kept in `path`. Raises Unavailable where none is."""
+    if not path.exists():
+        raise Unavailable(f"{path} is missing: has `capture up` run with this data folder?")
     return path.read_text(encoding="utf-8").strip()
 
 

@@ -17,6 +17,7 @@ from app.embedded.valkey import valkey_server
 # Open WebSockets are told to go, then the media sinks are drained for `stop_timeout_seconds`.
 WEB_CLOSE_SECONDS = 5
 ENGINE_LOAD_SECONDS = 120
+SENDER_STOP_SECONDS = 15  # requests under way are waited for, and their outcome is written
 PROBE_SECONDS = 2
 LOOPBACK = "127.0.0.0/8,::1/128"  # whoever runs all on one machine receives webhooks on it, too
 
@@ -44,6 +45,11 @@ def worker_argv(settings: Settings, pool: str = "threads") -> tuple[str, ...]:
 def relay_argv() -> tuple[str, ...]:
     """The process that carries outbox rows."""
     return (sys.executable, "-m", "workers.relay")
+
+
+def sender_argv() -> tuple[str, ...]:
+    """The process that sends webhooks."""
+    return (sys.executable, "-m", "workers.sender")
 
 
 def migrate_argv() -> tuple[str, ...]:
@@ -105,6 +111,13 @@ def _processes(settings: Settings, environment: dict[str, str]) -> tuple[Program
             stop_seconds=WEB_CLOSE_SECONDS + settings.stop_timeout_seconds + 5,
         ),
         Program(name="relay", argv=relay_argv(), environment=environment, is_ready=lambda _pid: True),
+        Program(
+            name="sender",
+            argv=sender_argv(),
+            environment=environment,
+            is_ready=lambda _pid: True,
+            stop_seconds=SENDER_STOP_SECONDS,
+        ),
         # The worker comes last: `/readyz` wants its heartbeat, and with that the whole is ready.
         Program(
             name="worker",

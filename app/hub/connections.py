@@ -122,7 +122,7 @@ class Hub:
             for connection in self._connections.values()
             if not connection.named_only
             and connection.account_id == account_id
-            and connection.collection_id == route["collection_id"]
+            and route["collection_id"] in (None, connection.collection_id)
             and connection.id not in route["except_connection_ids"]
         ]
 

@@ -100,7 +100,15 @@ def test_migrate_twice_then_make_a_key(tmp_path: Path) -> None:
             ended = capture(tmp_path, "migrate", DATABASE_URL=url, CAPTURE_API_KEY="sk-given")
             assert ended.returncode == 0, ended.stderr
         made = capture(tmp_path, "keys", "create", "--name", "laptop")
+        secrets = [
+            capture(tmp_path, "webhooks", "secret", *more, CAPTURE_SECRET_KEY="k").stdout.strip()
+            for more in ((), (), ("--rotate",), ())
+        ]
+        keyless = capture(tmp_path, "webhooks", "secret")
     assert re.fullmatch(r"sk-\S{32}\n", made.stdout), made.stderr
+    assert all(re.fullmatch(r"whsec_[\w+/]{43}=", secret) for secret in secrets)
+    assert secrets[0] == secrets[1] != secrets[2] == secrets[3]
+    assert (keyless.returncode, "secret_key is missing" in keyless.stderr) == (1, True)
     away = capture(tmp_path, "keys", "create")
     assert away.returncode == 1
     assert "does not answer: is `capture up` running?" in away.stderr

@@ -62,7 +62,7 @@ def test_the_dockerfile_is_clean() -> None:
 
 def test_every_process_has_a_service_and_every_service_a_command(compose: dict[str, Any]) -> None:
     commands = {service["command"][0] for service in ours(compose).values()}
-    assert commands == {"web", "worker", "relay", "migrate"}
+    assert commands == {"web", "worker", "relay", "sender", "migrate"}
     assert commands <= set(cli.main.commands)
 
 

@@ -10,16 +10,18 @@ from sqlalchemy import select, update
 from app.base.redis import FRAMES_CHANNEL, subscribe
 from app.base.settings import Settings
 from app.base.tasks import end_task
-from app.domain.outbox.events import Route, TranscriptFinal, emit
+from app.domain.outbox.events import NOTIFY_CHANNEL, Route, emit
 from app.domain.outbox.jobs import Job, enqueue
 from app.domain.outbox.models import OutboxMessage
-from app.domain.webhooks.models import WebhookDelivery
+from app.domain.outbox.stream_events import TranscriptFinal
+from app.domain.webhooks.models import WebhookDelivery, WebhookLine
 from app.process import Context, open_context
 from tests.fixtures.eventually import eventually
 from tests.fixtures.factories import make_session, make_tenant
 from tests.workers.conftest import Broker
 from workers import relay as relay_module
-from workers.relay import carry_batch, listen, relay
+from workers.listening import listen
+from workers.relay import carry_events, carry_jobs, relay
 
 LIMIT_SECONDS = 20
 SAID = TranscriptFinal("rts-1", "mic:default", "utt-1", "Hello.", 1, 2)
@@ -57,18 +59,18 @@ async def test_a_job_is_rung_and_its_row_is_gone(context: Context, broker: Broke
     async with context.db.transaction() as session:
         await enqueue(session, Job.REQUEST_EXPORT, "cap-1")
         await enqueue(session, Job.RUN_OPERATION, "op-1")
-    assert await carry_batch(context) == 2
+    assert await carry_jobs(context) == 2
     assert broker.rung() == [("request_export", "cap-1"), ("run_operation", "op-1")]
     async with context.db.transaction() as session:
         assert (await session.scalars(select(OutboxMessage))).all() == []
-    assert await carry_batch(context) == 0
+    assert await carry_jobs(context) == 0
 
 
 async def test_an_event_is_published_with_its_route_and_kept(context: Context, broker: Broker) -> None:
     tenant = await make_tenant(context)
     async with frames(context) as subscription:
         row_id = await say(context, tenant.account_id)
-        await carry_batch(context)
+        await carry_events(context)
         message = await heard(subscription, tenant.account_id)
     assert message["route"] == {
         "collection_id": "c-1",
@@ -85,13 +87,16 @@ async def test_a_session_event_becomes_a_delivery_for_its_endpoint(context: Cont
     tenant = await make_tenant(context)
     session_id = await make_session(context, tenant, callback_url="http://127.0.0.1:9/")
     await make_session(context, tenant)  # of no interest to anybody's server
-    while await carry_batch(context):
+    while await carry_events(context):
         pass
     async with context.db.transaction() as session:
         (delivery,) = (await session.scalars(select(WebhookDelivery))).all()
         event = await session.get_one(OutboxMessage, delivery.outbox_id)
+        line = await session.get_one(WebhookLine, (delivery.endpoint_id, session_id))
     assert (event.capture_session_id, delivery.status) == (session_id, "pending")
-    assert broker.rung() == [("deliver_webhooks", delivery.endpoint_id)]
+    assert (line.lease, delivery.position, event.position) == (None, 1, 1)
+    assert line.due_at is not None
+    assert broker.rung() == []
 
 
 async def test_what_was_rolled_back_is_never_carried(context: Context, broker: Broker) -> None:
@@ -103,7 +108,7 @@ async def test_what_was_rolled_back_is_never_carried(context: Context, broker: B
 
     with pytest.raises(LookupError):
         await emit_and_break()
-    assert await carry_batch(context) == 0
+    assert await carry_events(context) == await carry_jobs(context) == 0
     assert broker.rung() == []
 
 
@@ -112,8 +117,8 @@ async def test_a_row_that_commits_late_is_not_passed_over(context: Context, brok
         await enqueue(late, Job.REQUEST_EXPORT, "early id, late commit")
         async with context.db.transaction() as session:
             await enqueue(session, Job.REQUEST_EXPORT, "late id, early commit")
-        assert await carry_batch(context) == 1
-    assert await carry_batch(context) == 1
+        assert await carry_jobs(context) == 1
+    assert await carry_jobs(context) == 1
     assert [subject for _, subject in broker.rung()] == ["late id, early commit", "early id, late commit"]
 
 
@@ -127,7 +132,7 @@ async def test_two_relays_carry_each_row_once(context: Context, settings: Settin
 
     async def carry_all(of: Context) -> int:
         total = 0
-        while carried := await carry_batch(of):
+        while carried := await carry_jobs(of):
             total += carried
         return total
 
@@ -150,11 +155,11 @@ async def test_a_broker_that_is_away_loses_nothing(
         async with context.db.transaction() as session:
             await enqueue(session, Job.REQUEST_EXPORT, subject_id)
     broker.go_away()
-    assert await carry_batch(context) == 1  # the event before the jobs
-    assert await carry_batch(context) == 0
+    assert await carry_jobs(context) == 0
+    assert await carry_events(context) == 1  # who needs no broker does not wait for it
     assert await unpublished(context) == ["request_export", "request_export"]
     broker.come_back()
-    assert await carry_batch(context) == 2
+    assert await carry_jobs(context) == 2
     assert [subject for _, subject in broker.rung()] == ["cap-1", "cap-2"]
 
 
@@ -163,15 +168,15 @@ async def test_a_job_of_another_version_holds_nothing_up(context: Context, broke
         session.add(OutboxMessage(kind="job", name="fold_laundry", payload={"subject_id": "x"}))
         await session.flush()
         await enqueue(session, Job.REQUEST_EXPORT, "cap-1")
-    await carry_batch(context)
+    await carry_jobs(context)
     assert broker.rung() == [("request_export", "cap-1")]
-    assert await carry_batch(context) == 0
+    assert await carry_jobs(context) == 0
 
 
 async def test_the_bell_wakes_a_listener_whose_line_was_cut(context: Context) -> None:
     assert context.settings.database_url
     wake = asyncio.Event()
-    listener = asyncio.create_task(listen(context.settings.database_url, wake))
+    listener = asyncio.create_task(listen(context.settings.database_url, NOTIFY_CHANNEL, wake))
     try:
         async with asyncio.timeout(LIMIT_SECONDS):
             await wake.wait()  # it listens, and may have missed something before

@@ -18,7 +18,7 @@ from app.domain.sessions.states import Status
 from app.domain.streams import service as streams
 from app.domain.streams.pulls import stop_abandoned_pulls
 from app.domain.transcripts.service import ring_waiting_speech
-from app.domain.webhooks.service import ring_due
+from app.domain.webhooks.tidying import forget_old_events
 from app.process import Context
 from workers.tasks.sweep_up import sweep_up
 
@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 PUBLISHER_SILENCE_SECONDS = 10.0  # five of the ingest's heartbeats
 GOODBYE_SECONDS = 5.0
+FORGOTTEN_AT_ONCE = 1000  # rows: a transaction of some tens of milliseconds
 
 
 async def keep_house(context: Context, _: str) -> None:
@@ -41,11 +42,11 @@ async def keep_house(context: Context, _: str) -> None:
         forget_silent_nodes,
         request_missed_exports,
         ring_abandoned,
-        ring_due,
         ring_waiting_speech,
         ring_due_windows,
     ):
         await _step(context, step.__name__, step)
+    await _step(context, "forget_old_events", partial(_forget_old_events, context.settings))
     await sweep_up(context)
 
 
@@ -56,6 +57,11 @@ async def _step(context: Context, name: str, work: Callable[[AsyncSession], Awai
     except Exception:
         # One row that cannot be dealt with must not leave all the others undone, round after round.
         logger.exception("housekeeping: %s failed", name)
+
+
+async def _forget_old_events(settings: Settings, session: AsyncSession) -> None:
+    older_than = utc_now() - timedelta(days=settings.event_retention_days)
+    await forget_old_events(session, older_than, limit=FORGOTTEN_AT_ONCE)
 
 
 async def _lose_silent_publishers(session: AsyncSession) -> None:

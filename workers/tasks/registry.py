@@ -6,7 +6,6 @@ from typing import Any
 from app.domain.outbox.jobs import Job
 from app.process import Context
 from workers.tasks.convert_picture import convert_picture
-from workers.tasks.deliver_webhooks import deliver_webhooks
 from workers.tasks.index_window import index_window
 from workers.tasks.keep_house import keep_house
 from workers.tasks.mix_sound import mix_sound
@@ -18,7 +17,6 @@ from workers.tasks.tidy_operation import tidy_operation
 from workers.tasks.transcribe_chunk import transcribe_chunk
 
 TASKS: dict[Job, Callable[[Context, str], Coroutine[Any, Any, None]]] = {
-    Job.DELIVER_WEBHOOKS: deliver_webhooks,
     Job.TRANSCRIBE_CHUNK: transcribe_chunk,
     Job.READ_SCREEN: read_screen,
     Job.INDEX_WINDOW: index_window,

@@ -10,7 +10,9 @@ from app.base.errors import InvalidRequest, NotFound
 from app.base.ids import new_id
 from app.domain.alerts.models import Alert, AlertFiring, EventRule
 from app.domain.indexes.models import IndexRecord, SceneIndex
-from app.domain.outbox.events import AlertFired, Route, emit
+from app.domain.outbox.events import Route, emit
+from app.domain.outbox.stream_events import AlertFired
+from app.domain.sessions.service import next_seq
 from app.domain.streams.models import Stream
 from app.domain.webhooks.service import check_callback_url
 
@@ -136,6 +138,14 @@ async def fire(
         start_ms=record.start_us // 1000,
         end_ms=record.end_us // 1000,
         links=links,
+        capture_session_id=stream.capture_session_id,
     )
-    await emit(session, event, account_id=stream.account_id, route=route)
+    await emit(
+        session,
+        event,
+        account_id=stream.account_id,
+        route=route,
+        seq=await next_seq(session, stream.capture_session_id),
+        callback_url=alert.callback_url,
+    )
     return True

@@ -18,9 +18,11 @@ from app.domain.operations.service import (
     request_operation,
     restart_operation,
 )
-from app.domain.outbox.events import ExportReady, Route, emit
+from app.domain.outbox.events import Route, emit
 from app.domain.outbox.jobs import Job, enqueue
+from app.domain.outbox.session_events import ExportReady
 from app.domain.sessions.models import CaptureSession, Channel
+from app.domain.sessions.service import next_seq
 from app.domain.sessions.states import Status
 from app.domain.streams.models import Stream
 
@@ -116,7 +118,8 @@ async def tell_listeners(session: AsyncSession, operation_id: str, video: Asset)
     )
     for connection_id in operation.request.get("connection_ids", []):
         route = Route(capture.collection_id, connection_id)
-        await emit(session, ready, account_id=capture.account_id, route=route)
+        seq = await next_seq(session, capture.id)
+        await emit(session, ready, account_id=capture.account_id, route=route, seq=seq)
 
 
 async def _session_export(

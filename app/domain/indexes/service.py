@@ -12,7 +12,9 @@ from app.base.errors import Conflict, InvalidRequest, NotFound
 from app.base.ids import new_id, utc_now
 from app.domain.indexes.extraction import Extraction
 from app.domain.indexes.models import IndexRecord, SceneIndex
-from app.domain.outbox.events import Route, SceneRecorded, emit
+from app.domain.outbox.events import Route, emit
+from app.domain.outbox.stream_events import SceneRecorded
+from app.domain.sessions.service import next_seq
 from app.domain.streams.models import Stream
 
 DEFAULT_PROMPT = {"visual": "Describe the scene", "audio": "Summarize what is said"}
@@ -159,8 +161,10 @@ async def save_record(
         found.start_us // 1000,
         found.end_us // 1000,
         channels=tuple(visual_channels) if index.kind == "visual" else ("audio_index",),
+        capture_session_id=stream.capture_session_id,
     )
-    await emit(session, event, account_id=stream.account_id, route=route)
+    seq = await next_seq(session, stream.capture_session_id)
+    await emit(session, event, account_id=stream.account_id, route=route, seq=seq)
     return await session.get_one(IndexRecord, record_id)
 
 

@@ -5,8 +5,8 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.operations.models import Operation
-from app.domain.outbox.events import OperationEnded, Route, emit
-from app.domain.webhooks.service import add_endpoint
+from app.domain.outbox.account_events import OperationEnded
+from app.domain.outbox.events import Route, emit
 
 CALLBACK_FIELD = "callback_url"  # of an operation's request
 
@@ -25,10 +25,10 @@ async def _tell(session: AsyncSession, operation: Operation, body: dict[str, Any
     url = operation.request.get(CALLBACK_FIELD)
     if not url:
         return
-    await add_endpoint(session, operation.account_id, operation.id, url)
     await emit(
         session,
         OperationEnded(operation.id, body),
         account_id=operation.account_id,
-        route=Route(operation.request.get("collection_id", "")),
+        route=Route(operation.request.get("collection_id")),
+        callback_url=url,
     )

@@ -1,17 +1,18 @@
-"""The catalogue of events: each one's payload, the frames it becomes on a socket, and `emit()`."""
+"""The catalogue of events, whom each one reaches, and `emit()`."""
 
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.base.ids import new_id, utc_now
+from app.domain.outbox.account_events import EndpointDisabled, OperationEnded, Ping
+from app.domain.outbox.envelope import Json
 from app.domain.outbox.models import OutboxMessage
+from app.domain.outbox.session_events import ExportReady, SessionMoved
+from app.domain.outbox.stream_events import RECORD_NAMES, AlertFired, SceneRecorded, TranscriptFinal
 
 NOTIFY_CHANNEL = "outbox"
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,259 +21,40 @@ class Route:
 
     A named connection gets it alone. Without one, every open socket of the account's collection does,
     except those that some running pipeline has named, which asked for their own pipelines only, and those
-    that a client token opened.
+    that a client token opened. Without a collection it is for the sockets of all collections.
     """
 
-    collection_id: str
+    collection_id: str | None
     connection_id: str | None = None
     except_connection_ids: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class SessionMoved:
-    """A capture session reached `status`. `data` is what the webhook of contract §2.5 carries."""
+Event = (
+    SessionMoved
+    | ExportReady
+    | TranscriptFinal
+    | SceneRecorded
+    | AlertFired
+    | OperationEnded
+    | EndpointDisabled
+    | Ping
+)
 
-    capture_session_id: str
-    end_user_id: str
-    status: str
-    data: Json
-
-    goes_to_webhooks = True
-
-    @property
-    def name(self) -> str:
-        return f"capture_session.{self.status}"
-
-    def envelope(self, message_id: str, at: datetime) -> Json:
-        """The webhook body (contract §2.5)."""
-        return {
-            "id": message_id,
-            "event_id": message_id,
-            "version": "2",
-            "event": self.name,
-            "timestamp": iso(at),
-            "capture_session_id": self.capture_session_id,
-            "end_user_id": self.end_user_id,
-            "status": self.status,
-            "data": self.data,
-        }
-
-    def frames(self, message_id: str, at: datetime) -> list[Json]:
-        # No top-level `id`: Node's stream({id}) would compare it before the stream's id (contract §3).
-        envelope = {key: value for key, value in self.envelope(message_id, at).items() if key != "id"}
-        return [
-            envelope
-            | {
-                "channel": "capture_session",
-                "session_id": self.capture_session_id,
-                "data": {"status": self.status, "event": self.name, **self.data},
-            }
-        ]
-
-
-@dataclass(frozen=True, slots=True)
-class TranscriptFinal:
-    """An utterance was transcribed. Times are wall-clock Unix milliseconds of when it was said."""
-
-    rtstream_id: str
-    rtstream_name: str
-    utterance_id: str
-    text: str
-    start_ms: int
-    end_ms: int
-
-    goes_to_webhooks = False
-    name = "transcript.final"
-
-    def frames(self, message_id: str, at: datetime) -> list[Json]:
-        return [
-            {
-                "channel": "transcript",
-                "type": "transcript",
-                "event_id": message_id,
-                "timestamp": iso(at),
-                "rtstream_id": self.rtstream_id,
-                "rtstream_name": self.rtstream_name,
-                "text": self.text,
-                "is_final": True,
-                "data": {
-                    "text": self.text,
-                    "is_final": True,
-                    "start": self.start_ms,
-                    "end": self.end_ms,
-                    "utterance_id": self.utterance_id,
-                },
-            }
-        ]
-
-
-@dataclass(frozen=True, slots=True)
-class ExportReady:
-    """An export that a socket asked to be told of is there. `data` names its video and where it plays.
-
-    Not a move of the session: `capture_session.exported` comes once, whatever else is exported later.
-    """
-
-    capture_session_id: str
-    video_channel_id: str | None
-    data: Json
-
-    goes_to_webhooks = False
-    name = "capture_session.export_ready"
-
-    def frames(self, message_id: str, at: datetime) -> list[Json]:
-        named = {"video_channel_id": self.video_channel_id, "export_status": "exported", **self.data}
-        return [
-            {
-                "channel": "capture_session",
-                "type": "capture_session",
-                "event": self.name,
-                "event_id": message_id,
-                "timestamp": iso(at),
-                "capture_session_id": self.capture_session_id,
-                "session_id": self.capture_session_id,
-                **named,
-                "data": {"event": self.name, **named},
-            }
-        ]
-
-
-@dataclass(frozen=True, slots=True)
-class OperationEnded:
-    """Long work that was asked for with a `callback_url` is done or has failed. `body` is what polling says.
-
-    No socket hears of it. Webhooks find their endpoint by `capture_session_id`: the operation's id, here.
-    """
-
-    capture_session_id: str
-    body: Json
-
-    goes_to_webhooks = True
-    name = "operation.ended"
-
-    def envelope(self, message_id: str, at: datetime) -> Json:
-        """The callback's body (contract §2.5): the final envelope, with ids that retries do not change."""
-        named = {"id": message_id, "event_id": message_id, "event": self.name, "timestamp": iso(at)}
-        return {**self.body, **named, "operation_id": self.capture_session_id}
-
-    def frames(self, message_id: str, at: datetime) -> list[Json]:
-        return []
-
-
-@dataclass(frozen=True, slots=True)
-class SceneRecorded:
-    """An index found something. Times are wall-clock Unix milliseconds of when it was shown or said.
-
-    `channels` are the frames that tell of it, all with one event id: clients read a visual record under two
-    names (contract C5).
-    """
-
-    rtstream_id: str
-    rtstream_name: str
-    index_id: str
-    kind: str
-    text: str
-    start_ms: int
-    end_ms: int
-    channels: tuple[str, ...]
-
-    goes_to_webhooks = False
-
-    @property
-    def name(self) -> str:
-        return f"{self.kind}_index.record"
-
-    def frames(self, message_id: str, at: datetime) -> list[Json]:
-        return [
-            {
-                "channel": channel,
-                "type": "index",
-                "index_type": self.kind,
-                "event_id": message_id,
-                "timestamp": iso(at),
-                "rtstream_id": self.rtstream_id,
-                "rtstream_name": self.rtstream_name,
-                "index_id": self.index_id,
-                "text": self.text,
-                "data": {"text": self.text, "start": self.start_ms, "end": self.end_ms},
-            }
-            for channel in self.channels
-        ]
-
-
-@dataclass(frozen=True, slots=True)
-class AlertFired:
-    """A rule matched a record. `links` lead to the stretch of the stream that the record is of."""
-
-    alert_id: str
-    rule_id: str
-    label: str
-    index_id: str
-    rtstream_id: str
-    rtstream_name: str
-    confidence: float
-    explanation: str
-    text: str
-    start_ms: int
-    end_ms: int
-    links: Json
-
-    goes_to_webhooks = True
-    name = "alert.fired"
-
-    def envelope(self, message_id: str, at: datetime) -> Json:
-        """The callback's body (contract §2.5); `event_id` is the rule's, as its readers expect."""
-        return {
-            "id": message_id,
-            "event": self.name,
-            "event_id": self.rule_id,
-            "label": self.label,
-            "alert_id": self.alert_id,
-            "index_id": self.index_id,
-            "rtstream_id": self.rtstream_id,
-            "rtstream_name": self.rtstream_name,
-            "confidence": self.confidence,
-            "explanation": self.explanation,
-            "text": self.text,
-            "timestamp": iso(at),
-            "start_time": self.start_ms / 1000,
-            "end_time": self.end_ms / 1000,
-            **self.links,
-        }
-
-    def frames(self, message_id: str, at: datetime) -> list[Json]:
-        return [
-            {
-                "channel": "alert",
-                "type": "alert",
-                "event_id": message_id,
-                "timestamp": iso(at),
-                "rtstream_id": self.rtstream_id,
-                "rtstream_name": self.rtstream_name,
-                "index_id": self.index_id,
-                "alert_id": self.alert_id,
-                "data": {
-                    "event_id": self.rule_id,
-                    "label": self.label,
-                    "event_label": self.label,
-                    "triggered": True,
-                    "confidence": self.confidence,
-                    "start": self.start_ms,
-                    "end": self.end_ms,
-                    "text": self.text,
-                    "explanation": self.explanation,
-                    **self.links,
-                },
-            }
-        ]
-
-
-Event = SessionMoved | TranscriptFinal | ExportReady | OperationEnded | SceneRecorded | AlertFired
-
-
-def iso(at: datetime) -> str:
-    """`2026-01-20T12:34:56.789Z`: the timestamp form of webhooks and frames."""
-    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+LIFECYCLE_NAMES = tuple(
+    f"capture_session.{status}"
+    for status in ("created", "starting", "active", "stopping", "stopped", "exported", "failed")
+)
+# What an account's endpoint gets unasked: speech, for one, only goes where it is asked for.
+UNASKED_NAMES = (*LIFECYCLE_NAMES, EndpointDisabled.name)
+EVENT_NAMES = (
+    *UNASKED_NAMES,
+    ExportReady.name,
+    TranscriptFinal.name,
+    *RECORD_NAMES,
+    AlertFired.name,
+    OperationEnded.name,
+    Ping.name,
+)
 
 
 async def emit(
@@ -282,20 +64,26 @@ async def emit(
     account_id: str,
     route: Route,
     seq: int | None = None,
+    callback_url: str | None = None,
+    endpoint_id: str | None = None,
 ) -> OutboxMessage:
-    """Write `event` in the caller's transaction; the relay carries it once that commits."""
+    """Write `event` in the caller's transaction; the relay carries it once that commits.
+
+    Beside its sockets and the endpoints that want its kind, it is delivered to `callback_url`, a URL of its
+    own, signed and retried like any other webhook, or to the endpoint `endpoint_id` alone.
+    """
     message_id, at = new_id("evt"), utc_now()
-    payload: Json = {"frames": event.frames(message_id, at)}
-    if isinstance(event, SessionMoved | OperationEnded | AlertFired):
-        payload["envelope"] = event.envelope(message_id, at)
+    payload: Json = {"frames": event.frames(message_id, at), "envelope": event.envelope(message_id, at)}
+    if callback_url:
+        payload["callback_url"] = callback_url
+    if endpoint_id:
+        payload["endpoint_id"] = endpoint_id
     message = OutboxMessage(
         kind="event",
         name=event.name,
         message_id=message_id,
         account_id=account_id,
-        capture_session_id=event.capture_session_id
-        if isinstance(event, SessionMoved | OperationEnded)
-        else None,
+        capture_session_id=event.capture_session_id,
         seq=seq,
         payload=payload,
         route=asdict(route),
@@ -306,6 +94,6 @@ async def emit(
     return message
 
 
-async def ring(session: AsyncSession) -> None:
-    """Wake the relay when the caller's transaction commits."""
-    await session.execute(text(f"select pg_notify('{NOTIFY_CHANNEL}', '')"))
+async def ring(session: AsyncSession, channel: str = NOTIFY_CHANNEL) -> None:
+    """Wake whoever listens on `channel`, the relay by default, when the caller's transaction commits."""
+    await session.execute(text("select pg_notify(:channel, '')"), {"channel": channel})

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.base.errors import InvalidRequest, NotFound
 from app.base.ids import new_id, utc_now
-from app.domain.outbox.events import Route, SessionMoved, emit
+from app.domain.outbox.events import Route, emit
+from app.domain.outbox.session_events import SessionMoved
 from app.domain.sessions.channels import ChosenChannel
 from app.domain.sessions.models import CaptureSession, Channel
 from app.domain.sessions.states import Status, check_move
@@ -160,14 +161,31 @@ async def fail(session: AsyncSession, capture: CaptureSession, code: str, messag
 
 
 async def _emit_status(session: AsyncSession, capture: CaptureSession, data: Json) -> None:
-    capture.last_event_seq += 1
     await emit(
         session,
         SessionMoved(capture.id, capture.end_user_id, capture.status.value, data),
         account_id=capture.account_id,
         route=Route(capture.collection_id, capture.ws_connection_id),
-        seq=capture.last_event_seq,
+        seq=await next_seq(session, capture.id),
     )
+
+
+async def next_seq(session: AsyncSession, session_id: str | None) -> int | None:
+    """The number of a session's next event; None where there is no session.
+
+    Its row is held until the transaction ends: so its events are written one after another, in the order of
+    their commits.
+    """
+    if session_id is None:
+        return None
+    return (
+        await session.scalars(
+            update(CaptureSession)
+            .where(CaptureSession.id == session_id)
+            .values(last_event_seq=CaptureSession.last_event_seq + 1)
+            .returning(CaptureSession.last_event_seq)
+        )
+    ).one()
 
 
 async def stale_sessions(session: AsyncSession, status: Status, *, older_than_seconds: float) -> list[str]:

@@ -11,8 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.base.errors import Conflict, InvalidRequest
 from app.base.ids import new_id, utc_now
-from app.domain.outbox.events import Route, TranscriptFinal, emit
+from app.domain.outbox.events import Route, emit
 from app.domain.outbox.jobs import RING_AGAIN_SECONDS, Job, enqueue
+from app.domain.outbox.stream_events import TranscriptFinal
+from app.domain.sessions.service import next_seq
 from app.domain.streams.models import Stream
 from app.domain.transcripts.models import SpeechChunk, Transcription, Utterance
 
@@ -119,9 +121,21 @@ async def save_utterance(
         if saved is not None and route is not None:
             stream = await session.get_one(Stream, chunk.stream_id)
             event = TranscriptFinal(
-                stream.id, stream.name, saved, spoken.text, spoken.start_us // 1000, spoken.end_us // 1000
+                stream.id,
+                stream.name,
+                saved,
+                spoken.text,
+                spoken.start_us // 1000,
+                spoken.end_us // 1000,
+                stream.capture_session_id,
             )
-            await emit(session, event, account_id=stream.account_id, route=route)
+            await emit(
+                session,
+                event,
+                account_id=stream.account_id,
+                route=route,
+                seq=await next_seq(session, stream.capture_session_id),
+            )
     await session.execute(delete(SpeechChunk).where(SpeechChunk.id == chunk.id))
 
 

@@ -1,40 +1,33 @@
-"""Which endpoint gets which event, in which order, and when a failed delivery is tried again."""
+"""Which endpoint gets which event: sessions' callbacks, events' own callbacks, accounts' endpoints."""
 
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.base.errors import InvalidRequest
-from app.base.ids import new_id, utc_now
-from app.domain.outbox.jobs import RING_AGAIN_SECONDS, Job, enqueue
+from app.base.ids import new_id
+from app.domain.outbox.events import LIFECYCLE_NAMES, UNASKED_NAMES, ring
 from app.domain.outbox.models import OutboxMessage
-from app.domain.webhooks.models import WebhookDelivery, WebhookEndpoint
+from app.domain.webhooks.lines import wait_in_line
+from app.domain.webhooks.models import WebhookEndpoint
 
-RETRY_SECONDS = (5, 30, 120, 600, 3600, 3600 * 6)
-LEASE_SECONDS = 90  # the 60 s limit of one attempt, and room to write its result
-
-
-@dataclass(frozen=True, slots=True)
-class DueDelivery:
-    delivery_id: str
-    url: str
-    message_id: str
-    body: dict[str, Any]
+NOTIFY_CHANNEL = "webhooks"
+MAX_URL_CHARACTERS = 2000
 
 
-def check_callback_url(url: str) -> str:
+def check_callback_url(url: str, field: str = "callback_url") -> str:
     """Return `url`. Raises `InvalidRequest` unless it is an absolute http or https URL."""
     try:
         parts = urlsplit(url)
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         valid = False
-    if not valid:
-        raise InvalidRequest("callback_url must be an absolute http or https URL", field="callback_url")
+    if not valid or len(url) > MAX_URL_CHARACTERS:
+        raise InvalidRequest(f"{field} must be an absolute http or https URL", field=field)
     return url
 
 
@@ -48,107 +41,76 @@ async def add_endpoint(session: AsyncSession, account_id: str, capture_session_i
     if known is None:
         session.add(
             WebhookEndpoint(
-                id=new_id("we"), account_id=account_id, capture_session_id=capture_session_id, url=url
+                id=new_id("we"),
+                account_id=account_id,
+                kind="session",
+                capture_session_id=capture_session_id,
+                url=url,
             )
         )
         await session.flush()
 
 
-async def fan_out(session: AsyncSession, message: OutboxMessage) -> None:
-    """Make one delivery of an event for each endpoint that wants it, and ask for them to be sent."""
-    if "envelope" not in message.payload or message.capture_session_id is None:
-        return
-    endpoints = await session.scalars(
-        select(WebhookEndpoint.id).where(WebhookEndpoint.capture_session_id == message.capture_session_id)
-    )
-    for endpoint_id in endpoints:
-        session.add(
-            WebhookDelivery(
-                id=new_id("whd"), endpoint_id=endpoint_id, outbox_id=message.id, next_attempt_at=utc_now()
+async def fan_out(session: AsyncSession, messages: Sequence[OutboxMessage]) -> None:
+    """Put each published event in line before every endpoint that wants it, and wake the senders."""
+    named = [message.payload["endpoint_id"] for message in messages if "endpoint_id" in message.payload]
+    endpoints = list(
+        await session.scalars(
+            select(WebhookEndpoint).where(
+                (WebhookEndpoint.status == "enabled")
+                & (
+                    WebhookEndpoint.capture_session_id.in_(
+                        {message.capture_session_id for message in messages if message.capture_session_id}
+                    )
+                    | (
+                        (WebhookEndpoint.kind == "account")
+                        & WebhookEndpoint.account_id.in_({message.account_id for message in messages})
+                    )
+                    | WebhookEndpoint.id.in_(named)
+                )
             )
         )
-        await enqueue(session, Job.DELIVER_WEBHOOKS, endpoint_id)
-
-
-async def take_lease(session: AsyncSession, endpoint_id: str) -> bool:
-    """Become the only sender to this endpoint for `LEASE_SECONDS`; False if another one is."""
-    now = utc_now()
-    taken = await session.execute(
-        update(WebhookEndpoint)
-        .where(
-            WebhookEndpoint.id == endpoint_id,
-            or_(WebhookEndpoint.leased_until.is_(None), WebhookEndpoint.leased_until < now),
-        )
-        .values(leased_until=now + timedelta(seconds=LEASE_SECONDS))
-        .returning(WebhookEndpoint.id)
     )
-    return taken.scalar_one_or_none() is not None
+    wanted = [
+        (message, endpoint)
+        for message in messages
+        for endpoint in (*endpoints, await _own_callback(session, message))
+        if endpoint is not None and _wants(endpoint, message)
+    ]
+    if wanted:
+        await wait_in_line(session, wanted)
+        await ring(session, NOTIFY_CHANNEL)
 
 
-async def next_delivery(session: AsyncSession, endpoint_id: str) -> DueDelivery | None:
-    """Return the endpoint's oldest pending delivery if it is due, and extend the lease; else give it up.
+def _wants(endpoint: WebhookEndpoint, message: OutboxMessage) -> bool:
+    if endpoint.account_id != message.account_id:
+        return False
+    if "endpoint_id" in message.payload:
+        return bool(endpoint.id == message.payload["endpoint_id"])
+    if endpoint.kind == "session":
+        return endpoint.capture_session_id == message.capture_session_id and message.name in LIFECYCLE_NAMES
+    if endpoint.kind == "account":
+        return message.name in (endpoint.events or UNASKED_NAMES)
+    return bool(endpoint.url == message.payload.get("callback_url"))
 
-    Only the oldest is ever sent: an event waits for the ones before it.
-    """
-    row = (
-        await session.execute(
-            select(WebhookDelivery, WebhookEndpoint, OutboxMessage)
-            .join(WebhookEndpoint, WebhookEndpoint.id == WebhookDelivery.endpoint_id)
-            .join(OutboxMessage, OutboxMessage.id == WebhookDelivery.outbox_id)
-            .where(WebhookDelivery.endpoint_id == endpoint_id, WebhookDelivery.status == "pending")
-            .order_by(OutboxMessage.seq)
-            .limit(1)
-        )
-    ).one_or_none()
-    due = row is not None and row[0].next_attempt_at <= utc_now()
-    until = utc_now() + timedelta(seconds=LEASE_SECONDS) if due else None
-    await session.execute(
-        update(WebhookEndpoint).where(WebhookEndpoint.id == endpoint_id).values(leased_until=until)
-    )
-    if row is None or not due:
+
+async def _own_callback(session: AsyncSession, message: OutboxMessage) -> WebhookEndpoint | None:
+    """The endpoint of the URL that the event itself names; None where it names none, or a disabled one."""
+    url: Any = message.payload.get("callback_url")
+    if not url:
         return None
-    delivery, endpoint, message = row
-    return DueDelivery(delivery.id, endpoint.url, message.message_id or "", message.payload["envelope"])
-
-
-async def record_attempt(
-    session: AsyncSession, delivery_id: str, *, status_code: int | None, error: str | None
-) -> None:
-    """Keep what an attempt gave: 2xx is delivered; anything else waits for its next try or fails for good."""
-    delivery = await session.get_one(WebhookDelivery, delivery_id, with_for_update=True)
-    delivery.attempts += 1
-    delivery.last_status_code = status_code
-    delivery.last_error = error
-    if status_code is not None and 200 <= status_code < 300:
-        delivery.status, delivery.delivered_at = "delivered", utc_now()
-    elif delivery.attempts > len(RETRY_SECONDS):
-        delivery.status = "failed"
-    else:
-        delivery.next_attempt_at = utc_now() + timedelta(seconds=RETRY_SECONDS[delivery.attempts - 1])
-
-
-async def ring_due(session: AsyncSession) -> None:
-    """Ask for every endpoint with a due delivery that nobody is sending to."""
-    now = utc_now()
-    due = (
-        select(WebhookDelivery.id)
-        .where(
-            WebhookDelivery.endpoint_id == WebhookEndpoint.id,
-            WebhookDelivery.status == "pending",
-            WebhookDelivery.next_attempt_at <= now,
-            or_(
-                WebhookEndpoint.rung_at < WebhookDelivery.next_attempt_at,
-                WebhookEndpoint.rung_at < now - timedelta(seconds=RING_AGAIN_SECONDS),
-            ),
+    await session.execute(
+        insert(WebhookEndpoint)
+        .values(id=new_id("we"), account_id=message.account_id, kind="callback", url=url)
+        .on_conflict_do_nothing(
+            index_elements=["account_id", "url"], index_where=WebhookEndpoint.kind == "callback"
         )
-        .exists()
     )
-    endpoints = await session.scalars(
-        update(WebhookEndpoint)
-        .where(or_(WebhookEndpoint.leased_until.is_(None), WebhookEndpoint.leased_until < now), due)
-        .values(rung_at=now)
-        .returning(WebhookEndpoint.id)
-        .execution_options(synchronize_session=False)
+    return await session.scalar(
+        select(WebhookEndpoint).where(
+            WebhookEndpoint.account_id == message.account_id,
+            WebhookEndpoint.kind == "callback",
+            WebhookEndpoint.url == url,
+            WebhookEndpoint.status == "enabled",
+        )
     )
-    for endpoint_id in endpoints.all():
-        await enqueue(session, Job.DELIVER_WEBHOOKS, endpoint_id)

@@ -4,20 +4,22 @@ from typing import Any, get_args
 import asyncpg
 import pytest
 
+from app.domain.outbox.account_events import EndpointDisabled, OperationEnded, Ping
+from app.domain.outbox.envelope import iso
 from app.domain.outbox.events import (
+    EVENT_NAMES,
+    LIFECYCLE_NAMES,
     NOTIFY_CHANNEL,
-    AlertFired,
+    UNASKED_NAMES,
     Event,
-    ExportReady,
     Route,
-    SceneRecorded,
-    SessionMoved,
-    TranscriptFinal,
     emit,
-    iso,
 )
 from app.domain.outbox.jobs import Job, enqueue
 from app.domain.outbox.models import OutboxMessage
+from app.domain.outbox.session_events import ExportReady, SessionMoved
+from app.domain.outbox.stream_events import AlertFired, SceneRecorded, TranscriptFinal
+from app.domain.sessions.states import Status
 from app.process import Context
 from tests.fixtures.factories import jobs_of
 
@@ -34,7 +36,9 @@ FIRED = AlertFired(
     *("alert-1", "ev-1", "error", "idx-1", "rts-1", "display:1", 0.9, "it says so", "Error: 1", 1, 2),
     {"stream_url": "http://x", "player_url": "http://y"},
 )
-EXAMPLES: list[Event] = [MOVED, SAID, READY, SHOWN, FIRED]
+DISABLED = EndpointDisabled("we-1", "it answered 410 Gone", "cap-1")
+ENDED = OperationEnded("op-1", {"success": True, "data": {"id": "m-1"}})
+EXAMPLES: list[Event] = [MOVED, SAID, READY, SHOWN, FIRED, DISABLED, ENDED, Ping("we-1")]
 
 
 def test_every_event_of_the_catalogue_has_an_example_here() -> None:
@@ -112,17 +116,24 @@ def test_the_callback_of_an_alert_has_the_fields_of_the_contract() -> None:
     }
 
 
-async def test_only_session_events_go_to_webhooks(context: Context) -> None:
+def test_the_catalogue_names_every_event() -> None:
+    assert set(LIFECYCLE_NAMES) == {f"capture_session.{status}" for status in Status}
+    assert {example.name for example in EXAMPLES} <= set(EVENT_NAMES)
+    assert SAID.name not in UNASKED_NAMES
+
+
+async def test_an_event_is_kept_as_envelope_and_as_frames(context: Context) -> None:
     for example in EXAMPLES:
         async with context.db.transaction() as session:
             row = await emit(session, example, account_id="acc-1", route=Route("c-1", "ws-1"), seq=None)
-        assert ("envelope" in row.payload) == example.goes_to_webhooks
+        assert row.payload["envelope"]["id"] == row.payload["envelope"]["event_id"] == row.message_id
+        assert row.payload["envelope"]["event"] == row.name
         assert row.route == {
             "collection_id": "c-1",
             "connection_id": "ws-1",
             "except_connection_ids": (),
         }
-        assert row.message_id == row.payload["frames"][0]["event_id"]
+        assert {frame["event_id"] for frame in row.payload["frames"]} <= {row.message_id}
 
 
 async def test_the_bell_rings_with_the_commit_and_not_without(context: Context) -> None:

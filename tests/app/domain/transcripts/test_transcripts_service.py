@@ -104,7 +104,8 @@ async def test_a_chunk_gives_one_utterance_and_one_event_however_often_it_is_sav
     assert event.payload["frames"][0]["data"]["start"] == AT_US // 1000
     assert event.payload["frames"][0]["data"]["end"] == AT_US // 1000 + 2000
     assert event.account_id == tenant.account_id
-    assert "envelope" not in event.payload
+    assert event.payload["envelope"]["capture_session_id"] == event.capture_session_id
+    assert event.seq == 4  # after created, starting and active
 
 
 async def test_a_chunk_without_words_leaves_nothing(context: Context, tenant: Tenant) -> None:
