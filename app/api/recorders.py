@@ -17,7 +17,7 @@ from app.domain.sessions.models import CaptureSession, Channel
 from app.domain.sessions.states import Status
 from app.domain.streams.playback import play_session
 from app.domain.streams.service import LIVE_STATUSES, list_session_streams, open_streams, request_stop
-from app.wire.deps import AnyCaller, AppContext, Session, require_owner
+from app.wire.deps import AnyCaller, AppContext, Session
 from app.wire.envelope import success
 
 router = APIRouter(prefix="/capture/session", tags=["recorders"])
@@ -44,12 +44,14 @@ class Start(BaseModel):
 
 
 @router.post("/start")
-async def start(wanted: Start, caller: AnyCaller, session: Session) -> Json:
+async def start(wanted: Start, caller: AnyCaller, context: AppContext, session: Session) -> Json:
     """Begin a session with its channels; the same request again gets the same answer while it is live."""
     capture = await _locked(session, caller, wanted.session_id)
     chosen = choose_channels(
         [_requested(one) for one in wanted.channels or []], wanted.primary_video_channel_id
     )
+    for one in chosen:
+        caller.require_channel(one.name)
     channels = await sessions.list_channels(session, capture.id)
     if capture.status in LIVE_STATUSES and _same(channels, chosen):
         streams = await list_session_streams(session, capture.id)
@@ -64,17 +66,25 @@ async def start(wanted: Start, caller: AnyCaller, session: Session) -> Json:
         streams = await open_streams(session, capture, channels)
         if any(stream.store for stream in streams):
             await play_session(session, capture)
-    return success(publishing_shape(capture, channels, streams, await find_live_node(session)))
+    node = await find_live_node(session)
+    return success(publishing_shape(capture, channels, streams, node, context.settings))
 
 
 @router.get("/{session_id}")
-async def status(session_id: str, caller: AnyCaller, session: Session) -> Json:
-    """What a recorder polls until it may send: where, and whether it is time."""
+async def status(session_id: str, caller: AnyCaller, context: AppContext, session: Session) -> Json:
+    """What a recorder polls until it may send: where, and whether it is time.
+
+    A token that is bound to some channels is told of those alone: where to publish is a secret.
+    """
     capture = await _owned(session, caller, session_id)
-    channels = await sessions.list_channels(session, capture.id)
+    channels = [
+        channel
+        for channel in await sessions.list_channels(session, capture.id)
+        if caller.channels is None or channel.name in caller.channels
+    ]
     streams = await list_session_streams(session, capture.id)
     node = await find_live_node(session)
-    shape = publishing_shape(capture, channels, streams, node)
+    shape = publishing_shape(capture, channels, streams, node, context.settings)
     return success(shape | {"status": polled_status(capture, node)})
 
 
@@ -95,8 +105,7 @@ async def _owned(session: AsyncSession, caller: Caller, session_id: str | None) 
     capture = await session.get(CaptureSession, session_id) if session_id else None
     if capture is None:
         raise NotFound(f"no capture session {session_id}")
-    if caller.kind == "client_token":
-        require_owner(caller, capture.account_id)
+    caller.require_session(capture.account_id, capture.id)
     return await sessions.get_session(session, caller.account_id, capture.id)
 
 

@@ -3,9 +3,13 @@
 from fastapi import APIRouter
 
 from app.api import (
+    audit,
+    client_tokens,
     collections,
     editor,
+    erasing,
     images,
+    keys,
     operations,
     recorders,
     sessions,
@@ -27,5 +31,9 @@ for resource in (
     images,
     editor,
     operations,
+    erasing,
+    keys,
+    client_tokens,
+    audit,
 ):
     router.include_router(resource.router)

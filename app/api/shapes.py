@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from app.base.settings import get_settings
-from app.domain.assets.links import asset_links, player_url, stream_url, thumbnail_url
+from app.base.settings import Settings
+from app.domain.assets.links import Links
 from app.domain.assets.models import Asset
 from app.domain.collections.models import Collection
 from app.domain.nodes.models import IngestNode
@@ -29,6 +29,7 @@ def collection_shape(collection: Collection) -> Json:
         "name": collection.name,
         "description": collection.description,
         "is_public": collection.is_public,
+        "retention_days": collection.retention_days,
     }
 
 
@@ -53,19 +54,20 @@ def session_shape(
     streams: Sequence[Stream],
     exported: Asset | None,
     export_status: str | None,
+    links: Links,
 ) -> Json:
     """A session with its channels and streams; each display once more as `display`, at the end (C1)."""
     rows = [stream_shape(stream) for stream in streams]
-    if get_settings().display_alias_rows:
+    if links.settings.display_alias_rows:
         rows += [row | {"channel_id": "display"} for row in rows if row["channel_id"] == "screen"]
-    links = asset_links(exported) if exported else {"stream_url": None, "player_url": None}
+    played = links.of_asset(exported) if exported else {"stream_url": None, "player_url": None}
     return created_session_shape(capture) | {
         "id": capture.id,
         "client_id": None,
         "exported_video_id": capture.exported_video_id,
         "export_status": export_status,
-        **links,
-        **live_links(capture),
+        **played,
+        **live_links(capture, links),
         "primary_video_channel_id": capture.primary_video_channel_id,
         "end_reason": capture.end_reason,
         "error": capture.error,
@@ -83,12 +85,12 @@ def session_shape(
     }
 
 
-def live_links(capture: CaptureSession) -> Json:
+def live_links(capture: CaptureSession, links: Links) -> Json:
     """Where the session plays while it is recorded, and afterwards; None before it starts."""
     slug = capture.live_slug
     return {
-        "live_stream_url": stream_url(slug) if slug else None,
-        "live_player_url": player_url(slug) if slug else None,
+        "live_stream_url": links.stream_url(slug) if slug else None,
+        "live_player_url": links.player_url(slug) if slug else None,
     }
 
 
@@ -118,7 +120,11 @@ def polled_status(capture: CaptureSession, node: IngestNode | None) -> str:
 
 
 def publishing_shape(
-    capture: CaptureSession, channels: Sequence[Channel], streams: Sequence[Stream], node: IngestNode | None
+    capture: CaptureSession,
+    channels: Sequence[Channel],
+    streams: Sequence[Stream],
+    node: IngestNode | None,
+    settings: Settings,
 ) -> Json:
     """What a recorder reads from start and status: its own channel ids, and where each is published.
 
@@ -126,7 +132,6 @@ def publishing_shape(
     RTSPS, an empty `rtsp_url` makes it open nothing.
     """
     by_channel = {stream.channel_id: stream for stream in streams}
-    settings = get_settings()
     base_url = settings.base_url
 
     def rtsp_url(stream: Stream) -> str:
@@ -156,10 +161,10 @@ def publishing_shape(
     }
 
 
-def asset_shape(asset: Asset) -> Json:
+def asset_shape(asset: Asset, links: Links) -> Json:
     """A video, audio or image; `length` is never null, Python would raise on it (contract §2.2)."""
-    thumbnail = thumbnail_url(asset)
-    more = {"url": file_url(asset)} if asset.kind == "image" else {}
+    thumbnail = links.thumbnail_url(asset)
+    more = {"url": file_url(asset, links.settings)} if asset.kind == "image" else {}
     return {
         "id": asset.id,
         "collection_id": asset.collection_id,
@@ -172,13 +177,12 @@ def asset_shape(asset: Asset) -> Json:
         "created_at": unix_seconds(asset.created_at),
         "thumbnail": thumbnail,
         "thumbnail_url": thumbnail,
-        **asset_links(asset),
+        **links.of_asset(asset),
     }
 
 
-def file_url(asset: Asset) -> str:
-    """A link to the asset's file that needs no key, for `FILE_TICKET_SECONDS`."""
-    settings = get_settings()
+def file_url(asset: Asset, settings: Settings) -> str:
+    """A link to the asset's file that needs no key, for as long as links to media are good."""
     ticket = sign_file(settings, FileTicket(asset.account_id, asset.id))
     ending = asset.storage_key.rpartition(".")[2]
     return f"{settings.base_url}/file/{ticket}/{asset.id}.{ending}"

@@ -9,15 +9,14 @@ from app.api.search import SearchRequest, stream_results
 from app.api.shapes import stream_shape, unix_seconds
 from app.base.errors import InvalidRequest
 from app.base.redis import CONTROL_CHANNEL, publish
-from app.domain.assets.links import asset_links, playback_links
 from app.domain.collections.service import get_collection
 from app.domain.exports.service import exported_stream_asset
 from app.domain.streams.models import Stream
 from app.domain.streams.playback import play_stream
-from app.domain.streams.service import get_stream, list_collection_streams
+from app.domain.streams.service import get_stream, in_collection
 from app.domain.transcripts import service as transcripts
 from app.domain.transcripts.models import Transcription, Utterance
-from app.wire.deps import AppContext, ServerCaller, Session
+from app.wire.deps import AppContext, AppLinks, ReadingCaller, ServerCaller, Session
 from app.wire.envelope import success
 
 router = APIRouter(prefix="/rtstream", tags=["rtstreams"])
@@ -38,11 +37,10 @@ class NewExport(BaseModel):
 
 @router.post("/collection/{collection_id}/search")
 async def search_collection(
-    collection_id: str, wanted: SearchRequest, caller: ServerCaller, session: Session
+    collection_id: str, wanted: SearchRequest, caller: ReadingCaller, session: Session
 ) -> Json:
     collection = await get_collection(session, caller.account_id, collection_id)
-    streams = await list_collection_streams(session, collection.id)
-    return success({"results": await stream_results(session, streams, wanted)})
+    return success({"results": await stream_results(session, in_collection(collection.id), wanted)})
 
 
 @router.get("/{stream_id}")
@@ -51,9 +49,9 @@ async def show(stream_id: str, caller: ServerCaller, session: Session) -> Json:
 
 
 @router.post("/{stream_id}/search")
-async def search(stream_id: str, wanted: SearchRequest, caller: ServerCaller, session: Session) -> Json:
+async def search(stream_id: str, wanted: SearchRequest, caller: ReadingCaller, session: Session) -> Json:
     stream = await get_stream(session, caller.account_id, stream_id)
-    return success({"results": await stream_results(session, [stream], wanted)})
+    return success({"results": await stream_results(session, Stream.id == stream.id, wanted)})
 
 
 @router.post("/{stream_id}/transcription")
@@ -121,6 +119,7 @@ async def play(
     stream_id: str,
     caller: ServerCaller,
     session: Session,
+    links: AppLinks,
     start: float,
     end: float,
     player_title: Annotated[str | None, Query(max_length=200)] = None,
@@ -131,11 +130,13 @@ async def play(
     if start_us == end_us:  # an SDK's shot cuts its ends to whole seconds, so a short one has no length left
         end_us += 1_000_000
     playback = await play_stream(session, stream, start_us, end_us, title=player_title or stream.name)
-    return success({"rtstream_id": stream.id, **playback_links(playback.slug)})
+    return success({"rtstream_id": stream.id, **links.of_playback(playback.slug)})
 
 
 @router.post("/{stream_id}/export")
-async def export(wanted: NewExport, stream_id: str, caller: ServerCaller, session: Session) -> Json:
+async def export(
+    wanted: NewExport, stream_id: str, caller: ServerCaller, session: Session, links: AppLinks
+) -> Json:
     """The asset that the stopped stream became, the same one each time; a name that is given names it."""
     stream = await get_stream(session, caller.account_id, stream_id)
     asset = await exported_stream_asset(session, stream)
@@ -146,7 +147,7 @@ async def export(wanted: NewExport, stream_id: str, caller: ServerCaller, sessio
             "video_id": asset.id,
             "name": asset.name,
             "duration": asset.length_seconds,
-            **asset_links(asset),
+            **links.of_asset(asset),
         }
     )
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 from app.api.operations import answer_operation
 from app.base.errors import Forbidden, InvalidRequest, TooLarge
 from app.base.ids import new_id
+from app.domain.accounts.credentials import Scope
 from app.domain.operations.service import OperationKind, request_operation, restart_operation
 from app.process import Context
 from app.storage.keys import upload_key
@@ -42,6 +43,7 @@ async def upload_url(
     name: Annotated[str, Query(max_length=1000)] = "",
 ) -> Json:
     """Where one file may be posted, without credentials, for an hour. Node sends no name."""
+    caller.require_scope(Scope.WRITE)  # a GET for the SDKs' sake
     ticket = UploadTicket(caller.account_id, collection.id, new_id("up"), name[:MAX_NAME_CHARACTERS])
     url = f"{context.settings.base_url}{UPLOAD_PATH}{sign_upload(context.settings, ticket)}"
     return success({"upload_url": url})

@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from sqlalchemy import exc as database
 from starlette.exceptions import HTTPException
 
-from app.base.errors import CaptureError, InvalidRequest, Unauthenticated, Unavailable
+from app.base.errors import CaptureError, InvalidRequest, TooManyRequests, Unauthenticated, Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +26,8 @@ def failure(error: CaptureError, headers: dict[str, str] | None = None) -> JSONR
     body: Json = {"success": False, "message": error.message, "error_code": error.code}
     if error.field:
         body["field"] = error.field
+    if isinstance(error, TooManyRequests):
+        headers = {"Retry-After": str(error.retry_after_seconds)} | (headers or {})
     if isinstance(error, Unauthenticated):
         headers = {"WWW-Authenticate": "Bearer"} | (headers or {})
     return JSONResponse(body, status_code=error.status, headers=headers)

@@ -10,17 +10,20 @@ from app.base.settings import Settings
 
 SOCKET_TICKET_SECONDS = 300
 UPLOAD_TICKET_SECONDS = 3600
-FILE_TICKET_SECONDS = 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
 class SocketTicket:
-    """The right to open one socket. With `named_only` it gets no broadcasts, only what names it: the other
-    end users of the account are none of a desktop's business."""
+    """The right to open one socket, as long as the key or token that it was given for is good.
+
+    With `named_only` it gets no broadcasts, only what names it: the other end users of the account are none
+    of a desktop's business.
+    """
 
     account_id: str
     collection_id: str
     named_only: bool = False
+    credential_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +72,18 @@ def sign_file(settings: Settings, ticket: FileTicket) -> str:
 
 
 def read_file(settings: Settings, text: str) -> FileTicket:
-    """Raises `Forbidden` for a ticket that is forged or older than `FILE_TICKET_SECONDS`."""
+    """Raises `Forbidden` for a ticket that is forged or older than `settings.media_url_seconds`."""
     refusal = Forbidden("this URL is invalid or has expired")
-    return FileTicket(*_fields(settings, "file-ticket", text, FILE_TICKET_SECONDS, refusal))
+    return FileTicket(*_fields(settings, "file-ticket", text, settings.media_url_seconds or None, refusal))
 
 
 def _signed(settings: Settings, salt: str, ticket: SocketTicket | UploadTicket | FileTicket) -> str:
     return _serializer(settings, salt).dumps(astuple(ticket))
 
 
-def _fields(settings: Settings, salt: str, text: str, max_age_seconds: int, refusal: CaptureError) -> Any:
+def _fields(
+    settings: Settings, salt: str, text: str, max_age_seconds: int | None, refusal: CaptureError
+) -> Any:
     try:
         return _serializer(settings, salt).loads(text, max_age=max_age_seconds)
     except BadSignature as error:

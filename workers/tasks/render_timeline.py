@@ -5,7 +5,6 @@ import tempfile
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from app.domain.assets.links import asset_links
 from app.domain.assets.service import add_asset, new_asset_id
 from app.domain.operations import service as operations
 from app.domain.operations.models import Operation
@@ -17,7 +16,7 @@ from workers.tasks.store_media import store_media
 
 
 async def render_timeline(context: Context, operation: Operation, lease: Lease) -> None:
-    """Make the file, then register it with its links in one transaction."""
+    """Make the file, then register it in one transaction."""
     async with context.db.transaction() as session:
         loaded = await load_timeline(session, operation.account_id, operation.request)
     async with AsyncExitStack() as stack:
@@ -40,5 +39,4 @@ async def render_timeline(context: Context, operation: Operation, lease: Lease) 
             name="Timeline",
             file=file,
         )
-        result = {"video_id": asset.id, **asset_links(asset)}
-        await operations.finish(session, operation.id, worker=lease.worker, result=result)
+        await operations.finish(session, operation.id, worker=lease.worker, result={"video_id": asset.id})

@@ -42,6 +42,7 @@ class CaptureSession(Created, Base):
     exported_video_id: Mapped[str | None] = mapped_column(ForeignKey("assets.id", ondelete="set null"))
     live_slug: Mapped[str | None]  # of the playback that grows while it records
     last_event_seq: Mapped[int] = mapped_column(default=0)
+    deleted_at: Mapped[datetime | None]  # it is being erased: no longer there for anybody who asks
 
     @property
     def zero_us(self) -> int:

@@ -61,14 +61,18 @@ async def open_stretches(session: AsyncSession, playback: Playback) -> list[Reco
     part = playback.parts[0]
     if "stream_id" in part:
         stream = await session.get(Stream, part["stream_id"])
-        if stream is None:
+        if stream is None or stream.deleted_at is not None:
             raise NotFound("what was playable here has been deleted")
         stretch = await _stretch(session, stream, part["start_us"], part["end_us"])
         if not stretch.segments:
             raise NotFound("nothing is recorded here yet")
         return [stretch]
     streams = await list_session_streams(session, part["capture_session_id"])
-    found = [await _stretch(session, stream, 0, None) for stream in streams if stream.store]
+    found = [
+        await _stretch(session, stream, 0, None)
+        for stream in streams
+        if stream.store and not stream.deleted_at
+    ]
     if any(_is_about_to_begin(stretch) for stretch in found):
         raise NotFound("nothing is recorded here yet")  # players read once which streams there are
     found = [stretch for stretch in found if stretch.segments]

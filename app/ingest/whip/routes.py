@@ -28,7 +28,7 @@ from app.ingest.pipeline import PublishedStream
 from app.ingest.whip.fragment import read_fragment
 from app.ingest.whip.peer import WhipPeer, answer_offer
 from app.process import Context
-from app.wire.deps import AnyCaller, AppContext, require_owner
+from app.wire.deps import AnyCaller, AppContext
 from app.wire.envelope import failure
 
 log = logging.getLogger(__name__)
@@ -201,6 +201,7 @@ async def _read_text(request: Request, media_type: str) -> str:
 async def _owned(context: Context, caller: Caller, stream_id: str) -> Stream:
     async with context.db.transaction() as session:
         stream = await session.get(Stream, stream_id)
-        if stream is not None and caller.kind == "client_token":
-            require_owner(caller, stream.account_id)
+        if stream is not None:
+            caller.require_session(stream.account_id, stream.capture_session_id)
+            caller.require_channel(stream.name)
         return await get_stream(session, caller.account_id, stream_id)
