@@ -39,7 +39,7 @@ class NewToken(BaseModel):
     """Both SDKs send `expires_in`; `session_id` and `channels` bind the token to one capture."""
 
     expires_in: int | None = None
-    user_id: str | None = Field(None, max_length=1000)
+    user_id: str | None = None
     session_id: str | None = None
     channels: list[str] | None = Field(None, min_length=1, max_length=100)
 

@@ -1,6 +1,7 @@
 """Erases what has been kept for as long as its collection says, and tries again what could not be erased."""
 
 import logging
+from datetime import timedelta
 
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -76,4 +77,4 @@ async def restart_failed_erasures(session: AsyncSession) -> None:
 
 def _is_past(since: InstrumentedAttribute[object], default_days: int) -> tuple[ColumnElement[bool], ...]:
     days = func.coalesce(Collection.retention_days, default_days)
-    return days > 0, since + func.make_interval(0, 0, 0, days) < utc_now()
+    return days > 0, since + days * timedelta(days=1) < utc_now()

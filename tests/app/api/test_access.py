@@ -1,12 +1,13 @@
 """Who may do what: every route of the application, without a credential, with a token, and as a stranger."""
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 from sqlalchemy import select, text
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from app.base.db import Base
 from app.domain.accounts.models import ApiKey, ClientToken
@@ -93,7 +94,7 @@ async def owner(web: Web) -> Tenant:
 @pytest.fixture
 async def owned(web: Web, owner: Tenant) -> Owned:
     """One of everything that a route can name; a route with an id of a new kind has to be given one here."""
-    session_id, streams = await make_active(web.context, owner)
+    session_id, streams = await make_active(web.context, owner, end_user_id="ada")
     async with web.context.db.transaction() as session:
         operation = await request_operation(
             session, owner.account_id, OperationKind.RENDER_TIMELINE, "a timeline", {}
@@ -104,7 +105,7 @@ async def owned(web: Web, owner: Tenant) -> Owned:
             "stream_id": streams["mic:default"],
             "operation_id": operation.id,
             "resource": "etag",
-            "end_user_id": "user-1",
+            "end_user_id": "ada",
             "key_id": str(await session.scalar(select(ApiKey.id))),
             "token_id": str(await session.scalar(select(ClientToken.id))),
         }
@@ -113,11 +114,20 @@ async def owned(web: Web, owner: Tenant) -> Owned:
     return Owned(owner, path_ids)
 
 
+def all_routes(router: Any) -> Iterator[BaseRoute]:
+    """Every route of an application and of what it includes, those that no document lists among them."""
+    for route in router.routes:
+        if hasattr(route, "original_router"):  # how FastAPI keeps an included router
+            yield from all_routes(route.original_router)
+        else:
+            yield route
+
+
 def routes(web: Web) -> list[tuple[str, str]]:
-    """Method and path of every route that is not public, those that no document lists among them."""
+    """Method and path of every route that is not public."""
     return sorted(
         (method.lower(), route.path)
-        for route in web.app.routes
+        for route in all_routes(web.app)
         if isinstance(route, Route) and not PUBLIC.fullmatch(route.path)
         for method in route.methods or ()
         if method not in ("OPTIONS", "HEAD")
@@ -125,7 +135,7 @@ def routes(web: Web) -> list[tuple[str, str]]:
 
 
 def test_every_route_is_walked_or_public(web: Web, owned: Owned) -> None:
-    for route in web.app.routes:
+    for route in all_routes(web.app):
         assert isinstance(route, Route | WebSocketRoute), route
         if isinstance(route, WebSocketRoute):
             assert route.path == "/ws/{ticket}"  # tested with the hub
