@@ -26,7 +26,7 @@ async def delete_session(session_id: str, caller: ServerCaller, context: AppCont
     return await answer_operation(context, caller.account_id, operation.id)
 
 
-@router.delete("/end_user/{end_user_id}", response_model=None)
+@router.delete("/end_user/{end_user_id:path}", response_model=None)
 async def delete_end_user(
     end_user_id: Annotated[str, Path(max_length=1000)], caller: AdminCaller, context: AppContext
 ) -> Json | JSONResponse:

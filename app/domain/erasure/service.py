@@ -209,6 +209,13 @@ async def remove_rows(session: AsyncSession, operation: Operation) -> Json:
             ),
         ),
         "events": await _deleted(session, delete(OutboxMessage).where(event)),
+        "jobs": await _deleted(
+            session,
+            delete(OutboxMessage).where(
+                OutboxMessage.kind == "job",
+                _among(OutboxMessage.payload["subject_id"].astext, [*sessions, *streams]),
+            ),
+        ),
         "webhook_endpoints": await _deleted(
             session, delete(WebhookEndpoint).where(_among(WebhookEndpoint.capture_session_id, sessions))
         ),

@@ -74,7 +74,7 @@ class Owned:
         }
 
     async def call(self, client: httpx.AsyncClient, method: str, path: str) -> httpx.Response:
-        filled = re.sub(r"\{(\w+)\}", lambda found: self.path_ids[found[1]], path)
+        filled = re.sub(r"\{(\w+)(:path)?\}", lambda found: self.path_ids[found[1]], path)
         if path == "/whip/{stream_id}" and method == "post":
             return await client.post(filled, content="v=0", headers={"content-type": "application/sdp"})
         body = self.bodies.get((method, path), {})

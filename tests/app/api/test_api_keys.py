@@ -33,7 +33,7 @@ ADMINISTERS = {
     ("post", "/api_keys/{key_id}/rotate"),
     ("delete", "/api_keys/{key_id}"),
     ("get", "/audit"),
-    ("delete", "/end_user/{end_user_id}"),
+    ("delete", "/end_user/{end_user_id:path}"),
 }
 
 
