@@ -11,6 +11,7 @@ from app.api import routes as api
 from app.base.logs import configure_logs
 from app.base.settings import Settings, get_settings
 from app.process import open_context
+from app.wire.documents import document
 from app.wire.envelope import install_error_envelope
 from app.wire.headers import Cors, SecurityHeaders
 from app.wire.normalise import NormaliseRequests
@@ -90,4 +91,5 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         from app.pages import routes as pages
 
         app.include_router(pages.router)
+    document(app)
     return app

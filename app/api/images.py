@@ -8,7 +8,7 @@ from app.api.shapes import asset_shape, file_url
 from app.domain.assets.service import get_asset, list_assets
 from app.domain.collections.service import get_collection
 from app.wire.deps import AppContext, AppLinks, ReadingCaller, ServerCaller, Session
-from app.wire.envelope import Json, success
+from app.wire.envelope import Json, answers, success
 from app.wire.tickets import read_file
 
 router = APIRouter(tags=["images"])
@@ -46,7 +46,7 @@ async def link_audio(audio_id: str, caller: ReadingCaller, session: Session, con
     return success({"signed_url": file_url(audio, context.settings)})
 
 
-@router.get("/file/{ticket}/{name}")
+@router.get("/file/{ticket}/{name}", **answers("*/*"))
 async def read_asset(ticket: str, name: str, context: AppContext) -> StreamingResponse:
     """The asset's file, for whoever holds its link."""
     granted = read_file(context.settings, ticket)

@@ -19,7 +19,7 @@ from app.domain.operations.service import OperationKind, request_operation, rest
 from app.process import Context
 from app.storage.keys import upload_key
 from app.wire.deps import AppContext, PathCollection, ServerCaller
-from app.wire.envelope import Json, success
+from app.wire.envelope import Json, answers, success
 from app.wire.normalise import UPLOAD_PATH
 from app.wire.tickets import UploadTicket, read_upload, sign_upload
 
@@ -63,7 +63,7 @@ async def store_upload(ticket: str, context: AppContext, file: Annotated[UploadF
     return success({"name": granted.name})
 
 
-@router.get(UPLOAD_PATH + "{ticket}")
+@router.get(UPLOAD_PATH + "{ticket}", **answers("application/octet-stream"))
 async def read_back(ticket: str, context: AppContext) -> StreamingResponse:
     """The bytes that were posted. Never shown as a page of ours, whatever they hold."""
     granted = read_upload(context.settings, ticket)

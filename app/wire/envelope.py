@@ -3,7 +3,7 @@
 import logging
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from sqlalchemy import exc as database
@@ -14,6 +14,16 @@ from app.base.errors import CaptureError, InvalidRequest, TooManyRequests, Unaut
 logger = logging.getLogger(__name__)
 
 Json = dict[str, Any]
+
+
+def answers(*media_types: str, status: int = 200) -> dict[str, Any]:
+    """What a route says in the OpenAPI document that answers with something other than an envelope."""
+    content: Json = {media_type: {} for media_type in media_types}
+    return {
+        "response_class": Response,
+        "responses": {status: {"description": "The bytes.", "content": content}},
+        "status_code": status,
+    }
 
 
 def success(data: Any, *, message: str | None = None) -> Json:

@@ -29,7 +29,7 @@ from app.ingest.whip.fragment import read_fragment
 from app.ingest.whip.peer import WhipPeer, answer_offer
 from app.process import Context
 from app.wire.deps import AnyCaller, AppContext
-from app.wire.envelope import failure
+from app.wire.envelope import answers, failure
 
 log = logging.getLogger(__name__)
 
@@ -68,22 +68,33 @@ class _WhipRoute(APIRoute):
         return handle_whip
 
 
+def _body(media_type: str) -> dict[str, Any]:
+    schema = {"type": "string", "maxLength": MAX_SDP_BYTES}
+    return {"requestBody": {"required": True, "content": {media_type: {"schema": schema}}}}
+
+
+_PRECONDITIONS: dict[str, Any] = {
+    "responses": {
+        "412": {"description": "If-Match names another ICE session."},
+        "428": {"description": "If-Match is missing."},
+    }
+}
 router = APIRouter(prefix="/whip", tags=["whip"], route_class=_WhipRoute)
 
 
-@router.options("/{stream_id}")
+@router.options("/{stream_id}", include_in_schema=False)
 async def endpoint_options(stream_id: str) -> Response:
     """No credential is asked of a preflight (RFC 9725 section 4.7)."""
     return Response(status_code=204, headers={"Accept-Post": SDP})
 
 
-@router.options("/{stream_id}/{resource}")
+@router.options("/{stream_id}/{resource}", include_in_schema=False)
 async def resource_options(stream_id: str, resource: str) -> Response:
     """The same for the resource, which takes fragments."""
     return Response(status_code=204, headers={"Accept-Post": SDP, "Accept-Patch": SDP_FRAGMENT})
 
 
-@router.post("/{stream_id}")
+@router.post("/{stream_id}", openapi_extra=_body(SDP), **answers(SDP, status=201))
 async def publish(stream_id: str, request: Request, caller: AnyCaller, context: AppContext) -> Response:
     """Answer an offer: 201 with the answer, and the resource's Location and ETag (section 4.2)."""
     offer = await _read_text(request, SDP)
@@ -121,7 +132,9 @@ async def publish(stream_id: str, request: Request, caller: AnyCaller, context: 
     return response
 
 
-@router.patch("/{stream_id}/{resource}")
+@router.patch(
+    "/{stream_id}/{resource}", openapi_extra=_body(SDP_FRAGMENT) | _PRECONDITIONS, **answers(status=204)
+)
 async def trickle(
     stream_id: str, resource: str, request: Request, caller: AnyCaller, context: AppContext
 ) -> Response:
@@ -144,7 +157,7 @@ async def trickle(
     return Response(status_code=204)
 
 
-@router.delete("/{stream_id}/{resource}")
+@router.delete("/{stream_id}/{resource}", **answers())
 async def unpublish(
     stream_id: str, resource: str, request: Request, caller: AnyCaller, context: AppContext
 ) -> Response:
