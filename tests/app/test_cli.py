@@ -100,6 +100,18 @@ def test_migrate_twice_then_make_a_key(tmp_path: Path) -> None:
             ended = capture(tmp_path, "migrate", DATABASE_URL=url, CAPTURE_API_KEY="sk-given")
             assert ended.returncode == 0, ended.stderr
         made = capture(tmp_path, "keys", "create", "--name", "laptop")
+        listed = capture(tmp_path, "keys", "list", DATABASE_URL=url)
+        key_id = listed.stdout.splitlines()[-1].split()[0]
+        rotated = capture(tmp_path, "keys", "rotate", key_id, "--grace-seconds", "60", DATABASE_URL=url)
+        revoked = capture(tmp_path, "keys", "revoke", key_id, DATABASE_URL=url)
+        after = capture(tmp_path, "keys", "list", DATABASE_URL=url).stdout.splitlines()
+        unknown = capture(tmp_path, "keys", "revoke", "key-none", DATABASE_URL=url)
+    assert made.stdout.strip()[-4:] in listed.stdout
+    assert made.stdout.strip() not in listed.stdout
+    assert re.fullmatch(r"sk-\S{32}\n", rotated.stdout), rotated.stderr
+    assert revoked.stdout == f"{key_id} is revoked\n"
+    assert [" revoked " in line for line in after] == [False, True, False]
+    assert (unknown.returncode, unknown.stderr) == (1, "Error: no API key key-none\n")
     assert re.fullmatch(r"sk-\S{32}\n", made.stdout), made.stderr
     away = capture(tmp_path, "keys", "create")
     assert away.returncode == 1
