@@ -129,18 +129,78 @@ def keys() -> None:
 
 @keys.command("create")
 @click.option("--name", default="cli", show_default=True, help="What to call the key.")
-def create_key(name: str) -> None:
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice(["read", "write", "admin"]),
+    help="What it may do; given several times for several. Not given: everything.",
+)
+def create_key(name: str, scopes: tuple[str, ...]) -> None:
     """Make an API key for the first account and print it, once."""
-    from sqlalchemy import select
-
-    from app.domain.accounts.credentials import create_account, create_api_key
-    from app.domain.accounts.models import Account
+    from app.domain.accounts import audit
+    from app.domain.accounts.credentials import ALL_SCOPES, Scope, add_api_key, first_account
 
     async def create(session: "AsyncSession") -> str:
-        oldest = await session.scalar(select(Account.id).order_by(Account.created_at).limit(1))
-        return await create_api_key(session, oldest or await create_account(session, "default"), name=name)
+        account_id = await first_account(session)
+        wanted = [Scope(scope) for scope in scopes] or ALL_SCOPES
+        secret, key = await add_api_key(session, account_id, name=name, scopes=wanted)
+        await audit.record(session, account_id, "api_key.created", key.id, caller=None, address=None)
+        return secret
 
     click.echo(_in_transaction(create))
+
+
+@keys.command("list")
+def list_keys() -> None:
+    """Show the keys of all accounts: never what they are, only how they end."""
+    from sqlalchemy import select
+
+    from app.domain.accounts.models import ApiKey
+
+    async def read(session: "AsyncSession") -> list[ApiKey]:
+        return list(await session.scalars(select(ApiKey).order_by(ApiKey.created_at)))
+
+    for key in _in_transaction(read):
+        state = "revoked" if key.revoked_at else f"until {key.expires_at:%F %T}" if key.expires_at else "good"
+        used = f"{key.last_used_at:%F %T}" if key.last_used_at else "never"
+        ending = f"…{key.hint}" if key.hint else "…"
+        click.echo(f"{key.id}  {ending}  {','.join(key.scopes)}  {state}  used {used}  {key.name}")
+
+
+@keys.command("rotate")
+@click.argument("key_id")
+@click.option(
+    "--grace-seconds", default=86_400, show_default=True, help="How long the old one is still good."
+)
+def rotate_key(key_id: str, grace_seconds: int) -> None:
+    """Make a key that replaces KEY_ID and print it, once."""
+    from app.domain.accounts import audit
+    from app.domain.accounts.keys import account_of_key, rotate_api_key
+
+    async def rotate(session: "AsyncSession") -> str:
+        account_id = await account_of_key(session, key_id)
+        secret, _, old = await rotate_api_key(session, account_id, key_id, grace_seconds=grace_seconds)
+        await audit.record(session, account_id, "api_key.rotated", old.id, caller=None, address=None)
+        return secret
+
+    click.echo(_in_transaction(rotate))
+
+
+@keys.command("revoke")
+@click.argument("key_id")
+def revoke_key(key_id: str) -> None:
+    """Refuse KEY_ID from now on. Sockets that are open with it stay so until they close."""
+    from app.domain.accounts import audit
+    from app.domain.accounts.keys import account_of_key, revoke_api_key
+
+    async def revoke(session: "AsyncSession") -> None:
+        account_id = await account_of_key(session, key_id)
+        await revoke_api_key(session, account_id, key_id)
+        await audit.record(session, account_id, "api_key.revoked", key_id, caller=None, address=None)
+
+    _in_transaction(revoke)
+    click.echo(f"{key_id} is revoked")
 
 
 @main.group()

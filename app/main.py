@@ -11,8 +11,12 @@ from app.api import routes as api
 from app.base.logs import configure_logs
 from app.base.settings import Settings, get_settings
 from app.process import open_context
+from app.wire.documents import document
 from app.wire.envelope import install_error_envelope
+from app.wire.headers import Cors, SecurityHeaders
 from app.wire.normalise import NormaliseRequests
+from app.wire.rate_limit import RateLimit
+from app.wire.uses import Uses
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -26,6 +30,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             context = open_context(settings)
             stack.push_async_callback(context.close)
             app.state.context = context
+            app.state.uses = Uses(context.db)
+            rate_limit = app.state.rate_limit = RateLimit(
+                context.redis, per_second=settings.rate_limit_per_second, burst=settings.rate_limit_burst
+            )
+            app.state.details["rate_limit"] = rate_limit.describe
             if "hub" in settings.doors:
                 from app.hub.connections import open_hub
 
@@ -67,6 +76,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         max_body_bytes=settings.max_body_bytes,
         max_upload_bytes=settings.max_upload_bytes,
     )
+    if settings.cors_origins:
+        app.add_middleware(Cors, origins=settings.cors_origins)
+    app.add_middleware(SecurityHeaders, is_https=settings.base_url.startswith("https:"))
     install_error_envelope(app)
     app.include_router(health.router)
     if "api" in settings.doors:
@@ -83,4 +95,5 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         from app.pages import routes as pages
 
         app.include_router(pages.router)
+    document(app)
     return app

@@ -1,13 +1,14 @@
 """Collections."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from sqlalchemy import exists, select
 
 from app.api.shapes import collection_shape
 from app.base.errors import InvalidRequest
+from app.domain.accounts.credentials import Scope
 from app.domain.assets.models import Asset
 from app.domain.collections import service as collections
 from app.domain.sessions.models import CaptureSession
@@ -22,6 +23,7 @@ class CollectionFields(BaseModel):
     name: str | None = None
     description: str | None = None
     is_public: bool | None = None
+    retention_days: Annotated[int | None, Field(ge=0, le=36_500)] = None
 
 
 @router.get("")
@@ -48,7 +50,8 @@ async def show(collection: PathCollection) -> Json:
 
 
 @router.patch("/{collection_id}")
-async def change(fields: CollectionFields, collection: PathCollection) -> Json:
+async def change(fields: CollectionFields, collection: PathCollection, caller: ServerCaller) -> Json:
+    """Change what is given. `retention_days`: null is as the server's setting says, 0 is for ever."""
     if fields.name is not None:
         if not fields.name.strip():
             raise InvalidRequest("name must not be empty", field="name")
@@ -57,6 +60,9 @@ async def change(fields: CollectionFields, collection: PathCollection) -> Json:
         collection.description = fields.description
     if fields.is_public is not None:
         collection.is_public = fields.is_public
+    if "retention_days" in fields.model_fields_set:
+        caller.require_scope(Scope.ADMIN)  # it decides what is erased
+        collection.retention_days = fields.retention_days
     return success(collection_shape(collection))
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.api.operations import answer_operation
 from app.api.uploads import read_own_upload
 from app.base.errors import InvalidRequest
-from app.domain.assets.models import Asset
+from app.domain.assets.service import find_asset
 from app.domain.collections.service import default_collection
 from app.domain.operations.models import Operation
 from app.domain.operations.service import OperationKind, request_operation, restart_operation
@@ -71,7 +71,7 @@ async def _rendered(context: Context, caller: ServerCaller, request: Json) -> Js
 
 async def _was_deleted(session: AsyncSession, operation: Operation) -> bool:
     video_id = (operation.result or {}).get("video_id")
-    return video_id is not None and await session.get(Asset, video_id) is None
+    return video_id is not None and await find_asset(session, video_id) is None
 
 
 async def _uploaded(context: Context, caller: ServerCaller, url: str) -> Any:

@@ -9,8 +9,9 @@ from fastapi.responses import JSONResponse
 
 from app.api.shapes import asset_shape, download_shape
 from app.base.errors import CaptureError
-from app.base.settings import get_settings
+from app.domain.assets.links import Links
 from app.domain.assets.service import get_asset
+from app.domain.exports.streams import exported_stream_shape
 from app.domain.operations.models import Operation
 from app.domain.operations.service import OperationKind, get_operation
 from app.process import Context
@@ -53,18 +54,33 @@ async def _answer(context: Context, operation: Operation) -> Json | JSONResponse
         return failure(OperationFailed(operation.error or "the operation failed"))
     # `data` is an object in every poll: Python 0.5.1 crashes on null.
     data: dict[str, Any] = {
-        "output_url": f"{get_settings().base_url}/async-response/{operation.id}",
+        "output_url": f"{context.settings.base_url}/async-response/{operation.id}",
         "percentage": operation.percentage,
     }
     return success(data) | {"status": "processing", "request_type": "sync"}
 
 
+_MAKERS_OF_ASSETS = (
+    OperationKind.IMPORT_UPLOAD,
+    OperationKind.RENDER_TIMELINE,
+    OperationKind.EXPORT_STREAM,
+)
+
+
 async def _result(context: Context, operation: Operation) -> Json:
-    """What the operation made; of an upload the asset itself, as the SDKs build it from the reply."""
+    """What the operation made: of an upload the asset itself, as the SDKs build it from the reply, and of a
+    timeline where it plays. Links are made anew each time, since they expire."""
     result = operation.result or {}
     if operation.kind == OperationKind.MAKE_DOWNLOAD:
         return download_shape(context.settings, operation)
-    if operation.kind != OperationKind.IMPORT_UPLOAD:
+    if operation.kind not in _MAKERS_OF_ASSETS:
         return result
+    links = Links(context.settings)
     async with context.db.transaction() as session:
-        return asset_shape(await get_asset(session, operation.account_id, result["asset_id"]))
+        if operation.kind == OperationKind.RENDER_TIMELINE:
+            video = await get_asset(session, operation.account_id, result["video_id"])
+            return result | links.of_asset(video)
+        asset = await get_asset(session, operation.account_id, result["asset_id"])
+    if operation.kind == OperationKind.EXPORT_STREAM:
+        return exported_stream_shape(operation.request["stream_id"], asset, links)
+    return asset_shape(asset, links)

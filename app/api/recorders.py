@@ -18,7 +18,7 @@ from app.domain.sessions.placement import place_session
 from app.domain.sessions.states import Status
 from app.domain.streams.playback import play_session
 from app.domain.streams.service import LIVE_STATUSES, list_session_streams, open_streams, request_stop
-from app.wire.deps import AnyCaller, AppContext, Session, require_owner
+from app.wire.deps import AnyCaller, AppContext, Session
 from app.wire.envelope import success
 
 router = APIRouter(prefix="/capture/session", tags=["recorders"])
@@ -56,6 +56,8 @@ async def start(wanted: Start, caller: AnyCaller, session: Session, context: App
     chosen = choose_channels(
         [_requested(one) for one in wanted.channels or []], wanted.primary_video_channel_id
     )
+    for one in chosen:
+        caller.require_channel(one.name)
     channels = await sessions.list_channels(session, capture.id)
     if capture.status in LIVE_STATUSES and _same(channels, chosen):
         streams = await list_session_streams(session, capture.id)
@@ -72,17 +74,24 @@ async def start(wanted: Start, caller: AnyCaller, session: Session, context: App
             await play_session(session, capture)
     if (node := await place_session(session, capture)) is None:
         raise Unavailable("no ingest process takes publishers now")
-    return success(publishing_shape(capture, channels, streams, node))
+    return success(publishing_shape(capture, channels, streams, node, context.settings))
 
 
 @router.get("/{session_id}")
-async def status(session_id: str, caller: AnyCaller, session: Session) -> Json:
-    """What a recorder polls until it may send: where, and whether it is time."""
+async def status(session_id: str, caller: AnyCaller, context: AppContext, session: Session) -> Json:
+    """What a recorder polls until it may send: where, and whether it is time.
+
+    A token that is bound to some channels is told of those alone: where to publish is a secret.
+    """
     capture = await _owned(session, caller, session_id)
-    channels = await sessions.list_channels(session, capture.id)
+    channels = [
+        channel
+        for channel in await sessions.list_channels(session, capture.id)
+        if caller.channels is None or channel.name in caller.channels
+    ]
     streams = await list_session_streams(session, capture.id)
     node = await place_session(session, capture)
-    shape = publishing_shape(capture, channels, streams, node)
+    shape = publishing_shape(capture, channels, streams, node, context.settings)
     return success(shape | {"status": polled_status(capture, node)})
 
 
@@ -103,8 +112,7 @@ async def _owned(session: AsyncSession, caller: Caller, session_id: str | None) 
     capture = await session.get(CaptureSession, session_id) if session_id else None
     if capture is None:
         raise NotFound(f"no capture session {session_id}")
-    if caller.kind == "client_token":
-        require_owner(caller, capture.account_id)
+    caller.require_session(capture.account_id, capture.id)
     return await sessions.get_session(session, caller.account_id, capture.id)
 
 

@@ -4,12 +4,16 @@ from fastapi import APIRouter
 
 from app.api import (
     alerts,
+    audit,
+    client_tokens,
     collections,
     downloads,
     editor,
+    erasing,
     events,
     images,
     indexes,
+    keys,
     operations,
     pulls,
     recorders,
@@ -41,5 +45,9 @@ for resource in (
     events,
     webhook_deliveries,
     webhooks,
+    erasing,
+    keys,
+    client_tokens,
+    audit,
 ):
     router.include_router(resource.router)

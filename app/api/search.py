@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.base.errors import InvalidRequest
 from app.domain.assets.models import Asset
 from app.domain.streams.models import Stream
+from app.domain.transcripts.models import Utterance
 from app.domain.transcripts.search import MAX_RESULTS, Match, search_utterances
 
 Json = dict[str, Any]
@@ -36,17 +38,18 @@ class SearchRequest(BaseModel):
 
 
 async def stream_results(
-    session: AsyncSession, streams: Sequence[Stream], wanted: SearchRequest
+    session: AsyncSession, which: ColumnElement[bool], wanted: SearchRequest
 ) -> list[Json]:
-    """Results of contract A8: times in Unix seconds."""
+    """Results of contract A8 from the streams for which `which` holds: times in Unix seconds."""
     matches = await search_utterances(
         session,
         wanted.query or "",
-        stream_ids=[stream.id for stream in streams],
+        Utterance.stream_id.in_(select(Stream.id).where(which)),
         limit=wanted.limit,
         score_threshold=wanted.least_score,
     )
-    by_id = {stream.id: stream for stream in streams}
+    found = {match.utterance.stream_id for match in matches}
+    by_id = {row.id: row for row in await session.scalars(select(Stream).where(Stream.id.in_(found)))}
     results = []
     for match in matches:
         stream = by_id[match.utterance.stream_id or ""]
@@ -61,7 +64,7 @@ async def asset_results(session: AsyncSession, assets: Sequence[Asset], wanted: 
     matches = await search_utterances(
         session,
         wanted.query or "",
-        asset_ids=[asset.id for asset in assets],
+        Utterance.asset_id.in_([asset.id for asset in assets]),
         limit=wanted.limit,
         score_threshold=wanted.least_score,
     )

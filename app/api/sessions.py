@@ -1,25 +1,27 @@
 """Capture sessions for backends: create, read, list, and the tokens of their clients."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel
-from sqlalchemy.ext.asyncio import AsyncSession
+from pydantic import BaseModel, Field
 
 from app.api.shapes import created_session_shape, session_shape
 from app.base.errors import InvalidRequest
 from app.base.outbound import refuse_literal
+from app.domain.accounts import audit
 from app.domain.accounts.credentials import create_client_token
-from app.domain.assets.links import asset_links
-from app.domain.assets.models import Asset
+from app.domain.assets.links import Links
+from app.domain.assets.service import find_assets
 from app.domain.exports.displays import ask_for_export
-from app.domain.exports.service import export_status
+from app.domain.exports.service import export_statuses
 from app.domain.sessions import service as sessions
+from app.domain.sessions.channels import channel_name
 from app.domain.sessions.models import CaptureSession
 from app.domain.sessions.states import Status
-from app.domain.streams.service import list_session_streams
-from app.wire.deps import AppContext, PathCollection, ServerCaller, Session
+from app.domain.streams.service import streams_by_session
+from app.wire.deps import Address, AppContext, AppLinks, PathCollection, ServerCaller, Session
 from app.wire.envelope import success
 
 router = APIRouter(tags=["capture sessions"])
@@ -35,8 +37,12 @@ class NewSession(BaseModel):
 
 
 class NewToken(BaseModel):
+    """Both SDKs send `expires_in`; `session_id` and `channels` bind the token to one capture."""
+
     expires_in: int | None = None
     user_id: str | None = None
+    session_id: str | None = None
+    channels: list[str] | None = Field(None, min_length=1, max_length=100)
 
 
 class NewExport(BaseModel):
@@ -48,13 +54,25 @@ class NewExport(BaseModel):
 
 
 @router.post("/capture/session/token")
-async def create_token(wanted: NewToken, caller: ServerCaller, session: Session) -> Json:
+async def create_token(wanted: NewToken, caller: ServerCaller, session: Session, address: Address) -> Json:
+    """A token for a desktop client. Channels are named as they are captured: `mic:default`, or `mic`."""
+    if wanted.session_id is not None:
+        await sessions.get_session(session, caller.account_id, wanted.session_id)
     secret, token = await create_client_token(
-        session, caller.account_id, expires_in_seconds=wanted.expires_in, user_id=wanted.user_id
+        session,
+        caller.account_id,
+        expires_in_seconds=wanted.expires_in,
+        user_id=wanted.user_id,
+        capture_session_id=wanted.session_id,
+        channels=None if wanted.channels is None else [channel_name(one) for one in wanted.channels],
+    )
+    await audit.record(
+        session, caller.account_id, "client_token.created", token.id, caller=caller, address=address
     )
     left = (token.expires_at - datetime.now(UTC)).total_seconds()
     expires_at = int(token.expires_at.timestamp())
-    return success({"token": secret, "expires_at": expires_at, "expires_in": round(left)})
+    made = {"token": secret, "expires_at": expires_at, "expires_in": round(left)}
+    return success(made | {"token_id": token.id})
 
 
 @router.post("/collection/{collection_id}/capture/session")
@@ -80,6 +98,7 @@ async def create(
 async def list_all(
     collection: PathCollection,
     session: Session,
+    links: AppLinks,
     status: str | None = None,
     end_user_id: str | None = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
@@ -96,11 +115,13 @@ async def list_all(
     )
     page = rows[:limit]
     next_page = f"{page[-1].created_at.timestamp():.6f}:{page[-1].id}" if len(rows) > limit else None
-    return success({"sessions": [await _shape(session, row) for row in page], "next_page": next_page})
+    return success({"sessions": await _shapes(session, page, links), "next_page": next_page})
 
 
 @router.post("/collection/{collection_id}/capture/session/{session_id}/export")
-async def export(wanted: NewExport, session_id: str, caller: ServerCaller, session: Session) -> Json:
+async def export(
+    wanted: NewExport, session_id: str, caller: ServerCaller, session: Session, links: AppLinks
+) -> Json:
     """Export the session, or another of its displays; asked again, how far that is (contract C18)."""
     capture = await sessions.get_session(session, caller.account_id, session_id)
     requested = await ask_for_export(
@@ -115,27 +136,36 @@ async def export(wanted: NewExport, session_id: str, caller: ServerCaller, sessi
             "video_channel_id": requested.video_channel_id,
             "export_status": requested.status,
             "video_id": requested.video.id if requested.video else None,
-            **(asset_links(requested.video) if requested.video else NO_LINKS),
+            **(links.of_asset(requested.video) if requested.video else NO_LINKS),
         }
     )
 
 
 @router.get("/collection/{collection_id}/capture/session/{session_id}")
-async def show(session_id: str, caller: ServerCaller, session: Session) -> Json:
+async def show(session_id: str, caller: ServerCaller, session: Session, links: AppLinks) -> Json:
     # Whatever collection the path names: webhook handlers ask under `default` (contract §1.6).
     capture = await sessions.get_session(session, caller.account_id, session_id)
-    return success(await _shape(session, capture))
+    return success((await _shapes(session, [capture], links))[0])
 
 
-async def _shape(session: AsyncSession, capture: CaptureSession) -> Json:
-    exported = await session.get(Asset, capture.exported_video_id) if capture.exported_video_id else None
-    return session_shape(
-        capture,
-        await sessions.list_channels(session, capture.id),
-        await list_session_streams(session, capture.id),
-        exported,
-        await export_status(session, capture),
-    )
+async def _shapes(session: Session, captures: Sequence[CaptureSession], links: Links) -> list[Json]:
+    """Sessions of one account as the wire shows them, with one query for each kind of row."""
+    ids = [capture.id for capture in captures]
+    channels = await sessions.channels_by_session(session, ids)
+    streams = await streams_by_session(session, ids)
+    statuses = await export_statuses(session, captures)
+    exported = await find_assets(session, [one.exported_video_id for one in captures])
+    return [
+        session_shape(
+            capture,
+            channels[capture.id],
+            streams[capture.id],
+            exported.get(capture.exported_video_id or ""),
+            statuses[capture.id],
+            links,
+        )
+        for capture in captures
+    ]
 
 
 def _status(text: str | None) -> Status | None:

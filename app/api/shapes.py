@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from app.base.settings import Settings, get_settings
-from app.domain.assets.links import asset_facts, asset_links, player_url, stream_url
+from app.base.settings import Settings
+from app.domain.assets.links import Links
 from app.domain.assets.models import Asset
 from app.domain.collections.models import Collection
 from app.domain.nodes.models import IngestNode
@@ -31,6 +31,7 @@ def collection_shape(collection: Collection) -> Json:
         "name": collection.name,
         "description": collection.description,
         "is_public": collection.is_public,
+        "retention_days": collection.retention_days,
     }
 
 
@@ -55,19 +56,20 @@ def session_shape(
     streams: Sequence[Stream],
     exported: Asset | None,
     export_status: str | None,
+    links: Links,
 ) -> Json:
     """A session with its channels and streams; each display once more as `display`, at the end (C1)."""
     rows = [stream_shape(stream) for stream in streams]
-    if get_settings().display_alias_rows:
+    if links.settings.display_alias_rows:
         rows += [row | {"channel_id": "display"} for row in rows if row["channel_id"] == "screen"]
-    links = asset_links(exported) if exported else {"stream_url": None, "player_url": None}
+    played = links.of_asset(exported) if exported else {"stream_url": None, "player_url": None}
     return created_session_shape(capture) | {
         "id": capture.id,
         "client_id": None,
         "exported_video_id": capture.exported_video_id,
         "export_status": export_status,
-        **links,
-        **live_links(capture),
+        **played,
+        **live_links(capture, links),
         "primary_video_channel_id": capture.primary_video_channel_id,
         "end_reason": capture.end_reason,
         "error": capture.error,
@@ -85,12 +87,12 @@ def session_shape(
     }
 
 
-def live_links(capture: CaptureSession) -> Json:
+def live_links(capture: CaptureSession, links: Links) -> Json:
     """Where the session plays while it is recorded, and afterwards; None before it starts."""
     slug = capture.live_slug
     return {
-        "live_stream_url": stream_url(slug) if slug else None,
-        "live_player_url": player_url(slug) if slug else None,
+        "live_stream_url": links.stream_url(slug) if slug else None,
+        "live_player_url": links.player_url(slug) if slug else None,
     }
 
 
@@ -140,7 +142,11 @@ def polled_status(capture: CaptureSession, node: IngestNode | None) -> str:
 
 
 def publishing_shape(
-    capture: CaptureSession, channels: Sequence[Channel], streams: Sequence[Stream], node: IngestNode | None
+    capture: CaptureSession,
+    channels: Sequence[Channel],
+    streams: Sequence[Stream],
+    node: IngestNode | None,
+    settings: Settings,
 ) -> Json:
     """What a recorder reads from start and status: its own channel ids, and where each is published.
 
@@ -149,7 +155,6 @@ def publishing_shape(
     picture in one offer.
     """
     by_channel = {stream.channel_id: stream for stream in streams}
-    settings = get_settings()
     whip_url = f"{(node and node.whip_url) or settings.ingest_base_url}/whip"
 
     def rtsp_url(stream: Stream) -> str:
@@ -180,14 +185,13 @@ def publishing_shape(
     }
 
 
-def asset_shape(asset: Asset) -> Json:
+def asset_shape(asset: Asset, links: Links) -> Json:
     """A video, audio or image; an image with a link to its file."""
-    return asset_facts(asset) | ({"url": file_url(asset)} if asset.kind == "image" else {})
+    return links.facts_of(asset) | ({"url": file_url(asset, links.settings)} if asset.kind == "image" else {})
 
 
-def file_url(asset: Asset) -> str:
-    """A link to the asset's file that needs no key, for `FILE_TICKET_SECONDS`."""
-    settings = get_settings()
+def file_url(asset: Asset, settings: Settings) -> str:
+    """A link to the asset's file that needs no key, for as long as links to media are good."""
     ticket = sign_file(settings, FileTicket(asset.account_id, asset.id))
     ending = asset.storage_key.rpartition(".")[2]
     return f"{settings.base_url}/file/{ticket}/{asset.id}.{ending}"

@@ -12,16 +12,16 @@ from app.api.shapes import pulled_shape, unix_seconds
 from app.api.times import read_unix_us
 from app.base.errors import InvalidRequest
 from app.base.redis import CONTROL_CHANNEL, publish
-from app.domain.assets.links import playback_links
+from app.domain.assets.links import Links
 from app.domain.collections.service import get_collection
 from app.domain.exports.service import exported_stream_asset
 from app.domain.exports.streams import exported_stream_shape, request_stream_export
 from app.domain.streams.models import Pull, Stream
 from app.domain.streams.playback import play_stream
-from app.domain.streams.service import get_stream, list_collection_streams
+from app.domain.streams.service import get_stream, in_collection
 from app.domain.transcripts import service as transcripts
 from app.domain.transcripts.models import Transcription, Utterance
-from app.wire.deps import AppContext, ServerCaller, Session
+from app.wire.deps import AppContext, AppLinks, ReadingCaller, ServerCaller, Session
 from app.wire.envelope import success
 
 router = APIRouter(prefix="/rtstream", tags=["rtstreams"])
@@ -41,11 +41,10 @@ class NewExport(BaseModel):
 
 @router.post("/collection/{collection_id}/search")
 async def search_collection(
-    collection_id: str, wanted: SearchRequest, caller: ServerCaller, session: Session
+    collection_id: str, wanted: SearchRequest, caller: ReadingCaller, session: Session
 ) -> Json:
     collection = await get_collection(session, caller.account_id, collection_id)
-    streams = await list_collection_streams(session, collection.id)
-    return success({"results": await stream_results(session, streams, wanted)})
+    return success({"results": await stream_results(session, in_collection(collection.id), wanted)})
 
 
 @router.get("/{stream_id}")
@@ -55,9 +54,9 @@ async def show(stream_id: str, caller: ServerCaller, session: Session) -> Json:
 
 
 @router.post("/{stream_id}/search")
-async def search(stream_id: str, wanted: SearchRequest, caller: ServerCaller, session: Session) -> Json:
+async def search(stream_id: str, wanted: SearchRequest, caller: ReadingCaller, session: Session) -> Json:
     stream = await get_stream(session, caller.account_id, stream_id)
-    return success({"results": await stream_results(session, [stream], wanted)})
+    return success({"results": await stream_results(session, Stream.id == stream.id, wanted)})
 
 
 @router.post("/{stream_id}/transcription")
@@ -125,6 +124,7 @@ async def play(
     stream_id: str,
     caller: ServerCaller,
     session: Session,
+    links: AppLinks,
     start: float,
     end: float,
     player_title: Annotated[str | None, Query(max_length=200)] = None,
@@ -135,7 +135,7 @@ async def play(
     if start_us == end_us:  # an SDK's shot cuts its ends to whole seconds, so a short one has no length left
         end_us += 1_000_000
     playback = await play_stream(session, stream, start_us, end_us, title=player_title or stream.name)
-    return success({"rtstream_id": stream.id, **playback_links(playback.slug)})
+    return success({"rtstream_id": stream.id, **links.of_playback(playback.slug)})
 
 
 @router.post("/{stream_id}/export", response_model=None)
@@ -152,7 +152,7 @@ async def export(
         if operation is None:
             asset = await exported_stream_asset(session, stream)
             asset.name = wanted.name or asset.name
-            return success(exported_stream_shape(stream.id, asset))
+            return success(exported_stream_shape(stream.id, asset, Links(context.settings)))
     return await answer_operation(context, caller.account_id, operation.id)
 
 

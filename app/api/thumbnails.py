@@ -9,14 +9,13 @@ from app.api.shapes import asset_shape
 from app.base.errors import InvalidRequest, NotFound
 from app.base.ids import new_id
 from app.domain.assets.fragments import read_piece
-from app.domain.assets.links import thumbnail_url
 from app.domain.assets.models import Asset
 from app.domain.assets.service import StoredFile, add_asset, get_asset, list_thumbnails, new_asset_id
 from app.media.hls import FragmentIndex, Piece, piece_at
 from app.media.thumbnail import first_picture
 from app.process import Context
 from app.storage.keys import asset_key
-from app.wire.deps import AppContext, ServerCaller, Session
+from app.wire.deps import AppContext, AppLinks, ServerCaller, Session
 from app.wire.envelope import Json, success
 
 router = APIRouter(prefix="/video/{video_id}", tags=["videos"])
@@ -30,16 +29,22 @@ class ThumbnailRequest(BaseModel):
 
 
 @router.get("/thumbnail")
-async def show(video_id: str, caller: ServerCaller, session: Session) -> Json:
+async def show(video_id: str, caller: ServerCaller, session: Session, links: AppLinks) -> Json:
     asset = await get_asset(session, caller.account_id, video_id, kind="video")
-    url = thumbnail_url(asset)
+    url = links.thumbnail_url(asset)
     if url is None:
         raise NotFound(f"{asset.id} has no picture")
     return success({"thumbnail_url": url, "thumbnail": url})
 
 
 @router.post("/thumbnail")
-async def take(video_id: str, wanted: ThumbnailRequest, caller: ServerCaller, context: AppContext) -> Json:
+async def take(
+    video_id: str,
+    wanted: ThumbnailRequest,
+    caller: ServerCaller,
+    context: AppContext,
+    links: AppLinks,
+) -> Json:
     """Make an image of what the video shows at `time`, in seconds; else of its beginning.
 
     The same time again gives the same image.
@@ -49,7 +54,7 @@ async def take(video_id: str, wanted: ThumbnailRequest, caller: ServerCaller, co
         video = await get_asset(session, caller.account_id, video_id, kind="video")
         for image in await list_thumbnails(session, video):
             if image.source_at_seconds == at_seconds:
-                return success(asset_shape(image))
+                return success(asset_shape(image, links))
     if at_seconds > video.length_seconds:
         raise InvalidRequest(f"time must be within the video's {video.length_seconds:.3f} s", field="time")
     piece = piece_at(FragmentIndex.from_json(video.hls_index or {}), at_seconds)
@@ -74,14 +79,14 @@ async def take(video_id: str, wanted: ThumbnailRequest, caller: ServerCaller, co
             ),
         )
         await session.refresh(image)
-    return success(asset_shape(image))
+    return success(asset_shape(image, links))
 
 
 @router.get("/thumbnails")
-async def list_all(video_id: str, caller: ServerCaller, session: Session) -> Json:
+async def list_all(video_id: str, caller: ServerCaller, session: Session, links: AppLinks) -> Json:
     """The images taken from the video: a bare list, as the Python SDK reads it (contract §1.3)."""
     asset = await get_asset(session, caller.account_id, video_id, kind="video")
-    return success([asset_shape(image) for image in await list_thumbnails(session, asset)])
+    return success([asset_shape(image, links) for image in await list_thumbnails(session, asset)])
 
 
 async def _picture(context: Context, video: Asset, piece: Piece, at_seconds: float) -> bytes:

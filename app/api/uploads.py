@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 from app.api.operations import answer_operation
 from app.base.errors import Forbidden, InvalidRequest, TooLarge
 from app.base.ids import new_id
+from app.domain.accounts.credentials import Scope
 from app.domain.operations.callbacks import CALLBACK_FIELD
 from app.domain.operations.service import (
     OperationKind,
@@ -27,7 +28,7 @@ from app.domain.webhooks.service import check_callback_url
 from app.process import Context
 from app.storage.keys import upload_key
 from app.wire.deps import AppContext, PathCollection, ServerCaller
-from app.wire.envelope import Json, success
+from app.wire.envelope import Json, answers, success
 from app.wire.normalise import UPLOAD_PATH
 from app.wire.tickets import UploadTicket, read_upload, sign_upload
 
@@ -51,6 +52,7 @@ async def upload_url(
     name: Annotated[str, Query(max_length=1000)] = "",
 ) -> Json:
     """Where one file may be posted, without credentials, for an hour. Node sends no name."""
+    caller.require_scope(Scope.WRITE)  # a GET for the SDKs' sake
     ticket = UploadTicket(caller.account_id, collection.id, new_id("up"), name[:MAX_NAME_CHARACTERS])
     url = f"{context.settings.base_url}{UPLOAD_PATH}{sign_upload(context.settings, ticket)}"
     return success({"upload_url": url})
@@ -72,7 +74,7 @@ async def store_upload(ticket: str, context: AppContext, file: Annotated[UploadF
     return success({"name": granted.name})
 
 
-@router.get(UPLOAD_PATH + "{ticket}")
+@router.get(UPLOAD_PATH + "{ticket}", **answers("application/octet-stream"))
 async def read_back(ticket: str, context: AppContext) -> StreamingResponse:
     """The bytes that were posted. Never shown as a page of ours, whatever they hold."""
     granted = read_upload(context.settings, ticket)

@@ -6,17 +6,16 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
-from app.api.downloads import delete_files
+from app.api.erasing import erase_asset
 from app.api.operations import answer_operation
 from app.api.search import SearchRequest, asset_results
 from app.api.shapes import asset_shape
 from app.base.errors import Conflict, InvalidRequest
-from app.domain.assets.links import playback_links
+from app.domain.accounts.credentials import Caller
 from app.domain.assets.models import Asset
 from app.domain.assets.playback import add_playback
-from app.domain.assets.service import AssetKind, delete_asset, get_asset, list_assets
+from app.domain.assets.service import AssetKind, get_asset, list_assets
 from app.domain.collections.service import get_collection
-from app.domain.downloads.service import take_downloads_of
 from app.domain.operations.service import (
     OperationKind,
     find_operation,
@@ -24,7 +23,7 @@ from app.domain.operations.service import (
     restart_operation,
 )
 from app.domain.transcripts.service import index_subject
-from app.wire.deps import AppContext, ServerCaller, Session
+from app.wire.deps import AppContext, AppLinks, ReadingCaller, ServerCaller, Session
 from app.wire.envelope import success
 
 router = APIRouter(tags=["videos"])
@@ -53,51 +52,61 @@ class CompiledShots(BaseModel):
 
 
 @router.get("/video")
-async def list_videos(caller: ServerCaller, session: Session, collection_id: str = "default") -> Json:
+async def list_videos(
+    caller: ServerCaller, session: Session, links: AppLinks, collection_id: str = "default"
+) -> Json:
     collection = await get_collection(session, caller.account_id, collection_id)
     rows = await list_assets(session, caller.account_id, "video", collection.id)
-    return success({"videos": [asset_shape(row) for row in rows]})
+    return success({"videos": [asset_shape(row, links) for row in rows]})
 
 
 @router.get("/video/{video_id}")
-async def show_video(video_id: str, caller: ServerCaller, session: Session) -> Json:
-    return success(asset_shape(await get_asset(session, caller.account_id, video_id, kind="video")))
+async def show_video(video_id: str, caller: ServerCaller, session: Session, links: AppLinks) -> Json:
+    return success(asset_shape(await get_asset(session, caller.account_id, video_id, kind="video"), links))
 
 
 @router.patch("/video/{asset_id}")
 @router.patch("/audio/{asset_id}")
 @router.patch("/image/{asset_id}")
 async def rename(
-    asset_id: str, wanted: RenameRequest, caller: ServerCaller, session: Session, request: Request
+    asset_id: str,
+    wanted: RenameRequest,
+    caller: ServerCaller,
+    session: Session,
+    links: AppLinks,
+    request: Request,
 ) -> Json:
     """Give an asset another name or description."""
     kind = cast(AssetKind, request.url.path.split("/")[1])
     asset = await get_asset(session, caller.account_id, asset_id, kind=kind)
     asset.name = wanted.name or asset.name
     asset.description = asset.description if wanted.description is None else wanted.description
-    return success(asset_shape(asset))
+    return success(asset_shape(asset, links))
 
 
-@router.delete("/video/{video_id}")
-async def delete_video(video_id: str, caller: ServerCaller, context: AppContext) -> Json:
-    return await delete_stored(context, caller, video_id, "video")
+@router.delete("/video/{video_id}", response_model=None)
+async def delete_video(video_id: str, caller: ServerCaller, context: AppContext) -> Json | JSONResponse:
+    """Remove the video with its words, its images and whatever plays a part of it; says what went."""
+    return await erase_asset(context, caller, video_id, "video")
 
 
 @router.get("/audio")
-async def list_audios(caller: ServerCaller, session: Session, collection_id: str = "default") -> Json:
+async def list_audios(
+    caller: ServerCaller, session: Session, links: AppLinks, collection_id: str = "default"
+) -> Json:
     collection = await get_collection(session, caller.account_id, collection_id)
     rows = await list_assets(session, caller.account_id, "audio", collection.id)
-    return success({"audios": [asset_shape(row) for row in rows]})
+    return success({"audios": [asset_shape(row, links) for row in rows]})
 
 
 @router.get("/audio/{audio_id}")
-async def show_audio(audio_id: str, caller: ServerCaller, session: Session) -> Json:
-    return success(asset_shape(await get_asset(session, caller.account_id, audio_id, kind="audio")))
+async def show_audio(audio_id: str, caller: ServerCaller, session: Session, links: AppLinks) -> Json:
+    return success(asset_shape(await get_asset(session, caller.account_id, audio_id, kind="audio"), links))
 
 
-@router.delete("/audio/{audio_id}")
-async def delete_audio(audio_id: str, caller: ServerCaller, context: AppContext) -> Json:
-    return await delete_stored(context, caller, audio_id, "audio")
+@router.delete("/audio/{audio_id}", response_model=None)
+async def delete_audio(audio_id: str, caller: ServerCaller, context: AppContext) -> Json | JSONResponse:
+    return await erase_asset(context, caller, audio_id, "audio")
 
 
 @router.post("/video/{video_id}/index", response_model=None)
@@ -123,13 +132,13 @@ async def index(
 
 
 @router.post("/video/{video_id}/search")
-async def search(video_id: str, wanted: SearchRequest, caller: ServerCaller, session: Session) -> Json:
+async def search(video_id: str, wanted: SearchRequest, caller: ReadingCaller, session: Session) -> Json:
     asset = await _indexed(session, caller, video_id)
     return success({"results": await asset_results(session, [asset], wanted)})
 
 
 @router.post("/video/{video_id}/search/v2")
-async def search_v2(video_id: str, wanted: SearchRequest, caller: ServerCaller, session: Session) -> Json:
+async def search_v2(video_id: str, wanted: SearchRequest, caller: ReadingCaller, session: Session) -> Json:
     asset = await _indexed(session, caller, video_id)
     return success(
         {
@@ -145,17 +154,21 @@ async def search_v2(video_id: str, wanted: SearchRequest, caller: ServerCaller, 
 
 
 @router.post("/video/{video_id}/stream")
-async def stream(video_id: str, wanted: StreamRequest, caller: ServerCaller, session: Session) -> Json:
+async def stream(
+    video_id: str, wanted: StreamRequest, caller: ReadingCaller, session: Session, links: AppLinks
+) -> Json:
     asset = await get_asset(session, caller.account_id, video_id, kind="video")
     cuts = wanted.timeline or [(0.0, asset.length_seconds)]
     playback = await add_playback(
         session, caller.account_id, [(asset, start, end) for start, end in cuts], title=asset.name
     )
-    return success(playback_links(playback.slug))
+    return success(links.of_playback(playback.slug))
 
 
 @router.post("/compile")
-async def compile_shots(wanted: list[CompiledShots], caller: ServerCaller, session: Session) -> Json:
+async def compile_shots(
+    wanted: list[CompiledShots], caller: ReadingCaller, session: Session, links: AppLinks
+) -> Json:
     """Join cuts of several videos; the body is a top-level array (contract §1.6)."""
     if sum(len(one.shots) for one in wanted) > MAX_PARTS or len(wanted) > MAX_PARTS:
         raise InvalidRequest(f"at most {MAX_PARTS} shots can be joined", field="shots")
@@ -164,10 +177,10 @@ async def compile_shots(wanted: list[CompiledShots], caller: ServerCaller, sessi
         asset = await get_asset(session, caller.account_id, one.video_id, kind="video")
         parts += [(asset, start, end) for start, end in one.shots]
     playback = await add_playback(session, caller.account_id, parts, title="Compilation")
-    return success(playback_links(playback.slug))
+    return success(links.of_playback(playback.slug))
 
 
-async def _indexed(session: Session, caller: ServerCaller, video_id: str) -> Asset:
+async def _indexed(session: Session, caller: Caller, video_id: str) -> Asset:
     asset = await get_asset(session, caller.account_id, video_id, kind="video")
     operation = await find_operation(session, caller.account_id, index_subject(asset.id))
     if operation is None:
@@ -175,16 +188,3 @@ async def _indexed(session: Session, caller: ServerCaller, video_id: str) -> Ass
     if operation.status != "done":
         raise Conflict(f"{asset.id} is being indexed", code="indexing")
     return asset
-
-
-async def delete_stored(context: AppContext, caller: ServerCaller, asset_id: str, kind: Any) -> Json:
-    """Remove an asset, then its files."""
-    async with context.db.transaction() as session:
-        asset = await get_asset(session, caller.account_id, asset_id, kind=kind)
-        download_ids = await take_downloads_of(session, asset)
-        keys = await delete_asset(session, asset)
-    # After the commit: a row must never point at nothing.
-    for key in keys:
-        await context.storage.delete(key)
-    await delete_files(context, caller.account_id, download_ids)
-    return success({"id": asset_id}, message=f"{kind} deleted")

@@ -25,7 +25,7 @@ from app.domain.webhooks.secrets import (
 )
 from app.domain.webhooks.service import check_callback_url
 from app.process import Context
-from app.wire.deps import AppContext, ServerCaller, Session
+from app.wire.deps import AdminCaller, AppContext, ServerCaller, Session
 from app.wire.envelope import Json, success
 
 router = APIRouter(prefix="/webhooks", tags=["webhooks"])
@@ -80,29 +80,29 @@ async def list_all(caller: ServerCaller, session: Session) -> Json:
 
 
 @router.get("/secret")
-async def account_secret(caller: ServerCaller, session: Session, context: AppContext) -> Json:
+async def account_secret(caller: AdminCaller, session: Session, context: AppContext) -> Json:
     """What signs the webhooks to callback URLs: of sessions, and of all else that names one."""
     return success(_secret_shape(await _secrets(session, context, (caller.account_id, None))))
 
 
 @router.post("/secret/rotate")
 async def rotate_account_secret(
-    wanted: Rotation, caller: ServerCaller, session: Session, context: AppContext
+    wanted: Rotation, caller: AdminCaller, session: Session, context: AppContext
 ) -> Json:
     return success(await _rotated(session, context, (caller.account_id, None), wanted))
 
 
-@router.get("/{endpoint_id}")
-async def show(endpoint_id: str, caller: ServerCaller, session: Session) -> Json:
-    return success(_shape(await endpoints.get_endpoint(session, caller.account_id, endpoint_id)))
+@router.get("/{webhook_id}")
+async def show(webhook_id: str, caller: ServerCaller, session: Session) -> Json:
+    return success(_shape(await endpoints.get_endpoint(session, caller.account_id, webhook_id)))
 
 
-@router.patch("/{endpoint_id}")
+@router.patch("/{webhook_id}")
 async def change(
-    wanted: EndpointChange, endpoint_id: str, caller: ServerCaller, session: Session, context: AppContext
+    wanted: EndpointChange, webhook_id: str, caller: ServerCaller, session: Session, context: AppContext
 ) -> Json:
     """Change what is given. A callback's endpoint can be enabled and disabled, and nothing else."""
-    endpoint = await endpoints.get_endpoint(session, caller.account_id, endpoint_id)
+    endpoint = await endpoints.get_endpoint(session, caller.account_id, webhook_id)
     if endpoint.kind != "account" and wanted.model_fields_set - {"status"}:
         raise InvalidRequest("this is a callback's endpoint: only its status can be changed")
     if wanted.url is not None:
@@ -119,41 +119,41 @@ async def change(
     return success(_shape(endpoint))
 
 
-@router.delete("/{endpoint_id}")
-async def remove(endpoint_id: str, caller: ServerCaller, session: Session) -> Json:
+@router.delete("/{webhook_id}")
+async def remove(webhook_id: str, caller: ServerCaller, session: Session) -> Json:
     """Delete an endpoint of the account with what waits for it."""
-    endpoint = await endpoints.get_endpoint(session, caller.account_id, endpoint_id)
+    endpoint = await endpoints.get_endpoint(session, caller.account_id, webhook_id)
     if endpoint.kind != "account":
         raise InvalidRequest("this is a callback's endpoint: disable it instead")
     await session.delete(endpoint)
-    return success({"id": endpoint_id}, message="webhook endpoint deleted")
+    return success({"id": webhook_id}, message="webhook endpoint deleted")
 
 
-@router.post("/{endpoint_id}/test")
-async def test(endpoint_id: str, caller: ServerCaller, session: Session) -> Json:
+@router.post("/{webhook_id}/test")
+async def test(webhook_id: str, caller: ServerCaller, session: Session) -> Json:
     """Send the endpoint a `webhook.ping`; its delivery is listed under the event's id."""
-    endpoint = await endpoints.get_endpoint(session, caller.account_id, endpoint_id)
+    endpoint = await endpoints.get_endpoint(session, caller.account_id, webhook_id)
     return success({"event_id": (await endpoints.ping(session, endpoint)).message_id})
 
 
-@router.get("/{endpoint_id}/secret")
-async def secret(endpoint_id: str, caller: ServerCaller, session: Session, context: AppContext) -> Json:
-    owner = await _owner(session, caller, endpoint_id)
+@router.get("/{webhook_id}/secret")
+async def secret(webhook_id: str, caller: AdminCaller, session: Session, context: AppContext) -> Json:
+    owner = await _owner(session, caller, webhook_id)
     return success(_secret_shape(await _secrets(session, context, owner)))
 
 
-@router.post("/{endpoint_id}/secret/rotate")
+@router.post("/{webhook_id}/secret/rotate")
 async def rotate_secret(
-    wanted: Rotation, endpoint_id: str, caller: ServerCaller, session: Session, context: AppContext
+    wanted: Rotation, webhook_id: str, caller: AdminCaller, session: Session, context: AppContext
 ) -> Json:
     """Make a new secret; for `overlap_seconds` webhooks are signed with the old one as well."""
-    return success(await _rotated(session, context, await _owner(session, caller, endpoint_id), wanted))
+    return success(await _rotated(session, context, await _owner(session, caller, webhook_id), wanted))
 
 
-@router.post("/{endpoint_id}/replay")
-async def replay(wanted: Replay, endpoint_id: str, caller: ServerCaller, session: Session) -> Json:
+@router.post("/{webhook_id}/replay")
+async def replay(wanted: Replay, webhook_id: str, caller: ServerCaller, session: Session) -> Json:
     """Send a range of events once more; with `next_after` there is more of it after that event."""
-    endpoint = await endpoints.get_endpoint(session, caller.account_id, endpoint_id)
+    endpoint = await endpoints.get_endpoint(session, caller.account_id, webhook_id)
     replayed = await endpoints.replay(
         session, endpoint, endpoints.EventRange(**dict(wanted)), utc_now(), REPLAYED_AT_ONCE
     )
@@ -166,8 +166,8 @@ def _checked(context: Context, url: str) -> str:
     return url
 
 
-async def _owner(session: Session, caller: ServerCaller, endpoint_id: str) -> Owner:
-    endpoint = await endpoints.get_endpoint(session, caller.account_id, endpoint_id)
+async def _owner(session: Session, caller: ServerCaller, webhook_id: str) -> Owner:
+    endpoint = await endpoints.get_endpoint(session, caller.account_id, webhook_id)
     if endpoint.kind != "account":
         raise InvalidRequest("callbacks are signed with the account's secret: see /webhooks/secret")
     return caller.account_id, endpoint.id

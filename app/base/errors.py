@@ -7,11 +7,13 @@ CaptureError
 ├── NotFound              404  unknown, or another account's
 ├── Conflict              409  the state forbids it
 │   └── IllegalMove       409  a session move that the table does not hold
+├── Gone                  410  it was here, and is not any more
 ├── PreconditionFailed    412  the caller knows another version
 ├── TooLarge              413
 ├── UnsupportedMedia      415
 ├── Unprocessable         422  well-formed, but cannot be served
 ├── PreconditionRequired  428  the caller has to say which version it means
+├── TooManyRequests       429  says when to come back; retryable
 └── Unavailable           503  a part that this needs does not answer; retryable
 """
 
@@ -63,6 +65,11 @@ class IllegalMove(Conflict):
     code = "illegal_move"
 
 
+class Gone(CaptureError):
+    status = 410
+    code = "gone"
+
+
 class PreconditionFailed(CaptureError):
     status = 412
     code = "precondition_failed"
@@ -86,6 +93,16 @@ class Unprocessable(CaptureError):
 class PreconditionRequired(CaptureError):
     status = 428
     code = "precondition_required"
+
+
+class TooManyRequests(CaptureError):
+    status = 429
+    code = "rate_limited"
+    retryable = True
+
+    def __init__(self, message: str, *, retry_after_seconds: int) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class Unavailable(CaptureError):

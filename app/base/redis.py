@@ -14,6 +14,7 @@ logger = logging.getLogger(__name__)
 
 FRAMES_CHANNEL = "capture:frames"  # relay to hub: frames for sockets
 CONTROL_CHANNEL = "capture:control"  # api to ingest: look at your streams again
+REVOKED_CHANNEL = "capture:revoked"  # api to hub: ids of keys and tokens whose sockets must go
 WORKER_HEARTBEAT_KEY = "capture:worker-heartbeat"
 WORKER_HEARTBEAT_SECONDS = 10
 

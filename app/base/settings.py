@@ -36,6 +36,20 @@ class Settings(BaseSettings):
     upload_hours: float = Field(24.0, ge=1)  # how long an uploaded file waits to be claimed
     download_hours: float = Field(168.0, gt=0)  # how long a file that was made for a download is kept
 
+    # Per API key and per client token; 0 requests a second: no limit.
+    rate_limit_per_second: float = Field(100.0, ge=0)
+    rate_limit_burst: int = Field(1000, ge=1)
+    cors_origins: Annotated[
+        tuple[str, ...], NoDecode
+    ] = ()  # sites whose pages may call the REST API; * for all
+
+    # How long links to media are good for; 0: for ever. One to a capture is good for as long as that records.
+    media_url_seconds: int = Field(7 * 86_400, ge=0)
+
+    # How long things are kept; 0: until they are deleted. A collection may say otherwise for its own media.
+    retention_days: int = Field(0, ge=0)
+    audit_retention_days: int = Field(365, ge=0)
+
     # Networks beside the public ones that callers' URLs may lead to: webhooks, uploads, pulled streams.
     # `capture up` allows this machine where nothing else is said.
     allowed_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
@@ -106,7 +120,9 @@ class Settings(BaseSettings):
 
     log_level: str = "INFO"
 
-    @field_validator("doors", "ice_addresses", "allowed_networks", "visual_channels", mode="before")
+    @field_validator(
+        "doors", "ice_addresses", "allowed_networks", "visual_channels", "cors_origins", mode="before"
+    )
     @classmethod
     def _split_commas(cls, value: object) -> object:
         if isinstance(value, str):

@@ -1,6 +1,6 @@
 """Every table of the product in one import, for migrations and for processes that start."""
 
-from app.domain.accounts.models import Account, ApiKey, ClientToken
+from app.domain.accounts.models import Account, ApiKey, AuditEntry, ClientToken
 from app.domain.alerts.models import Alert, AlertFiring, EventRule
 from app.domain.assets.models import Asset, Playback
 from app.domain.collections.models import Collection
@@ -27,6 +27,7 @@ __all__ = [
     "AlertFiring",
     "ApiKey",
     "Asset",
+    "AuditEntry",
     "CaptureSession",
     "Channel",
     "ClientToken",

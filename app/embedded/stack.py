@@ -29,6 +29,8 @@ def web_argv(settings: Settings) -> tuple[str, ...]:
         *("--host", settings.host, "--port", str(settings.port)),
         *("--no-access-log", "--no-server-header", "--log-level", settings.log_level.lower()),
         *("--timeout-graceful-shutdown", str(WEB_CLOSE_SECONDS)),
+        # h11, since it limits what it reads before it hands a request on: MAX_HEADER_BYTES come to the wire.
+        *("--http", "h11", "--h11-max-incomplete-event-size", str(64 * 1024)),
         *("--ws", "app.hub.going_away:GoingAwayProtocol"),
     )
 

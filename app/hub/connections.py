@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from app.base.ids import new_id
-from app.base.redis import FRAMES_CHANNEL, subscribe
+from app.base.redis import FRAMES_CHANNEL, REVOKED_CHANNEL, subscribe
 from app.base.tasks import end_task
 from app.process import Context
 
@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 QUEUE_FRAMES = 256
 SEND_SECONDS = 10.0
 GOING_AWAY = 1001
+POLICY_VIOLATION = 1008
 TRY_AGAIN_LATER = 1013
 TOO_SLOW = "this client reads too slowly"
 
@@ -28,12 +29,19 @@ class Connection:
     """One socket with its own bounded queue, so that a slow reader never holds up another."""
 
     def __init__(
-        self, socket: WebSocket, account_id: str, collection_id: str, *, named_only: bool = False
+        self,
+        socket: WebSocket,
+        account_id: str,
+        collection_id: str,
+        *,
+        named_only: bool = False,
+        credential_id: str = "",
     ) -> None:
         self.id = new_id("ws")
         self.account_id = account_id
         self.collection_id = collection_id
         self.named_only = named_only
+        self.credential_id = credential_id
         self._socket = socket
         self._queue: asyncio.Queue[str] = asyncio.Queue(QUEUE_FRAMES)
         self._closing: tuple[int, str] | None = None
@@ -109,6 +117,12 @@ class Hub:
             for frame in message["frames"]:
                 connection.offer(json.dumps(frame))
 
+    def close_revoked(self, credential_ids: Collection[str]) -> None:
+        """Close the sockets that were opened with these keys and tokens."""
+        for connection in self._connections.values():
+            if connection.credential_id in credential_ids:
+                connection.close(POLICY_VIOLATION, "the key or token of this socket was revoked")
+
     def close_all(self) -> None:
         for connection in self._connections.values():
             connection.close(GOING_AWAY, "the server is shutting down")
@@ -142,7 +156,7 @@ async def open_hub(context: Context) -> AsyncIterator[Hub]:
 async def _fan_out(context: Context, hub: Hub) -> None:
     while True:
         try:
-            async for message in subscribe(context.redis, FRAMES_CHANNEL):
+            async for message in subscribe(context.redis, FRAMES_CHANNEL, REVOKED_CHANNEL):
                 if message is not None:
                     _dispatch(hub, message)
         except (RedisError, OSError) as error:
@@ -152,7 +166,10 @@ async def _fan_out(context: Context, hub: Hub) -> None:
 
 def _dispatch(hub: Hub, message: dict[str, Any]) -> None:
     try:
-        hub.dispatch(message)
+        if "revoked" in message:
+            hub.close_revoked(message["revoked"])
+        else:
+            hub.dispatch(message)
     except (KeyError, TypeError):
         # Another version of the relay may run for a while: one message is lost, not all that follow.
         logger.error("a live message is not understood", exc_info=True)

@@ -21,7 +21,7 @@ from app.pages.ranges import RangeNotSatisfiable, read_range
 from app.pages.transcript import read_transcript
 from app.process import Context
 from app.wire.deps import AppContext, Session
-from app.wire.envelope import Json, failure, success
+from app.wire.envelope import Json, answers, failure, success
 
 UNCHANGING = "private, max-age=86400, immutable"
 PLAYLIST_TYPE = "application/vnd.apple.mpegurl"
@@ -53,6 +53,12 @@ class _MediaRoute(APIRoute):
         return handle_for_every_site
 
 
+_RANGES: dict[str, Any] = {
+    "responses": {
+        "206": {"description": "One byte range.", "content": {"video/mp4": {}, "audio/mp4": {}}},
+        "416": {"description": "The range lies behind the end."},
+    }
+}
 router = APIRouter(prefix="/media", tags=["media"], route_class=_MediaRoute)
 
 
@@ -62,14 +68,14 @@ async def options(slug: str, name: str) -> Response:
 
 
 @router.head("/{slug}/stream.m3u8", include_in_schema=False)
-@router.get("/{slug}/stream.m3u8")
+@router.get("/{slug}/stream.m3u8", **answers(PLAYLIST_TYPE))
 async def playlist(playing: PathPlaying) -> Response:
     """An HLS playlist (RFC 8216) of exactly what was asked for, or of what is recorded of it by now."""
     return _playlist(await asyncio.to_thread(playing.playlist))
 
 
 @router.head("/{slug}/thumbnail.jpg", include_in_schema=False)
-@router.get("/{slug}/thumbnail.jpg")
+@router.get("/{slug}/thumbnail.jpg", **answers("image/jpeg"))
 async def thumbnail(playing: PathPlaying, context: AppContext) -> Response:
     if playing.thumbnail_key is None:
         raise NotFound("this has no picture")
@@ -84,7 +90,7 @@ async def transcript(playing: PathPlaying, session: Session) -> Json:
 
 
 @router.head("/{slug}/{name}.m3u8", include_in_schema=False)
-@router.get("/{slug}/{name}.m3u8")
+@router.get("/{slug}/{name}.m3u8", **answers(PLAYLIST_TYPE))
 async def rendition(name: str, playing: PathPlaying) -> Response:
     """The playlist of one stream of several that are played together."""
     text = playing.rendition(name) if isinstance(playing, Broadcast) else None
@@ -94,7 +100,7 @@ async def rendition(name: str, playing: PathPlaying) -> Response:
 
 
 @router.head("/{slug}/{name}.init.mp4", include_in_schema=False)
-@router.get("/{slug}/{name}.init.mp4")
+@router.get("/{slug}/{name}.init.mp4", **answers("video/mp4"))
 async def clip_header(name: str, playing: PathPlaying, clips: AppClips) -> Response:
     """The header of a clip: `ftyp` and `moov`."""
     clip = await _clip(name, playing, clips)
@@ -102,7 +108,7 @@ async def clip_header(name: str, playing: PathPlaying, clips: AppClips) -> Respo
 
 
 @router.head("/{slug}/{name}.clip.mp4", include_in_schema=False)
-@router.get("/{slug}/{name}.clip.mp4")
+@router.get("/{slug}/{name}.clip.mp4", **answers("video/mp4"))
 async def clip(name: str, playing: PathPlaying, clips: AppClips) -> Response:
     """The fragments of a clip: an edge of a cut, or a recording in a codec that players do not take."""
     clip = await _clip(name, playing, clips)
@@ -110,7 +116,7 @@ async def clip(name: str, playing: PathPlaying, clips: AppClips) -> Response:
 
 
 @router.head("/{slug}/{name}", include_in_schema=False)
-@router.get("/{slug}/{name}")
+@router.get("/{slug}/{name}", openapi_extra=_RANGES, **answers("video/mp4", "audio/mp4"))
 async def file(
     name: str,
     request: Request,

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse
 
-from app.base.errors import NotFound
+from app.base.errors import Gone, NotFound
 from app.pages.broadcast import Broadcast
 from app.pages.opening import open_slug
 from app.pages.page import html_page
@@ -25,12 +25,14 @@ async def watch(session: Session, context: AppContext, slug: Slug = "") -> HTMLR
         playing = await open_slug(session, slug, context.settings)
     except NotFound:
         return html_page("missing", {}, status=404)
+    except Gone:
+        return html_page("expired", {}, status=410)
     captured_at = playing.captured_at
     shown = {
         "duration": "Live" if playing.is_live else clock(playing.duration_seconds),
         "captured_at": captured_at.isoformat(timespec="seconds") if captured_at else "",
     }
-    return html_page("watch", _values(playing) | shown)
+    return html_page("watch", _values(playing, slug) | shown)
 
 
 @router.api_route("/embed", methods=["GET", "HEAD"])
@@ -40,11 +42,13 @@ async def embed(session: Session, context: AppContext, slug: Slug = "") -> HTMLR
         playing = await open_slug(session, slug, context.settings)
     except NotFound:
         return html_page("missing", {}, status=404, may_be_framed=True)
-    return html_page("embed", _values(playing), may_be_framed=True)
+    except Gone:
+        return html_page("expired", {}, status=410, may_be_framed=True)
+    return html_page("embed", _values(playing, slug), may_be_framed=True)
 
 
-def _values(playing: Playing | Broadcast) -> dict[str, str]:
-    media = f"media/{playing.slug}"
+def _values(playing: Playing | Broadcast, granted: str) -> dict[str, str]:
+    media = f"media/{granted}"
     return {
         "title": playing.title or "Untitled",
         "media": media,

@@ -23,7 +23,12 @@ def stream_prefix(account_id: str, stream_id: str) -> str:
 
 def speech_key(account_id: str, stream_id: str, chunk_id: str) -> str:
     """One utterance's sound, kept only until it is transcribed."""
-    return f"{account_id}/speech/{stream_id}/{chunk_id}.flac"
+    return f"{speech_prefix(account_id, stream_id)}{chunk_id}.flac"
+
+
+def speech_prefix(account_id: str, stream_id: str) -> str:
+    """Everything said in one stream that waits for its words."""
+    return f"{account_id}/speech/{stream_id}/"
 
 
 def screen_key(account_id: str, stream_id: str, frame_id: str) -> str:

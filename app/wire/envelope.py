@@ -3,17 +3,27 @@
 import logging
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from sqlalchemy import exc as database
 from starlette.exceptions import HTTPException
 
-from app.base.errors import CaptureError, InvalidRequest, Unauthenticated, Unavailable
+from app.base.errors import CaptureError, InvalidRequest, TooManyRequests, Unauthenticated, Unavailable
 
 logger = logging.getLogger(__name__)
 
 Json = dict[str, Any]
+
+
+def answers(*media_types: str, status: int = 200) -> dict[str, Any]:
+    """What a route says in the OpenAPI document that answers with something other than an envelope."""
+    content: Json = {media_type: {} for media_type in media_types}
+    return {
+        "response_class": Response,
+        "responses": {status: {"description": "The bytes.", "content": content}},
+        "status_code": status,
+    }
 
 
 def success(data: Any, *, message: str | None = None) -> Json:
@@ -26,6 +36,8 @@ def failure(error: CaptureError, headers: dict[str, str] | None = None) -> JSONR
     body: Json = {"success": False, "message": error.message, "error_code": error.code}
     if error.field:
         body["field"] = error.field
+    if isinstance(error, TooManyRequests):
+        headers = {"Retry-After": str(error.retry_after_seconds)} | (headers or {})
     if isinstance(error, Unauthenticated):
         headers = {"WWW-Authenticate": "Bearer"} | (headers or {})
     if isinstance(error, Unavailable):

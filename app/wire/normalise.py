@@ -6,11 +6,24 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.base.errors import TooLarge
+from app.base.errors import CaptureError, TooLarge
 from app.wire.envelope import failure
 
 UPLOAD_PATH = "/upload/"  # only uploads may be large; each has its signed URL below it
+MAX_URL_BYTES = 8 * 1024
+MAX_HEADER_BYTES = 16 * 1024
+MAX_HEADERS = 100
 _SLASHES = re.compile(r"/{2,}")
+
+
+class UrlTooLong(CaptureError):
+    status = 414
+    code = "url_too_long"
+
+
+class HeadersTooLarge(CaptureError):
+    status = 431
+    code = "headers_too_large"
 
 
 class NormaliseRequests:
@@ -18,7 +31,7 @@ class NormaliseRequests:
 
     `//` becomes `/` and one trailing slash goes, without a redirect (a redirect would lose the body). A
     body of zero bytes that is called JSON, or nothing at all, becomes `{}`. A body over `max_body_bytes`, or
-    under `UPLOAD_PATH` over `max_upload_bytes`, is answered with 413.
+    under `UPLOAD_PATH` over `max_upload_bytes`, is answered with 413; headers beyond reason with 431.
     """
 
     def __init__(self, app: ASGIApp, *, max_body_bytes: int, max_upload_bytes: int) -> None:
@@ -34,6 +47,10 @@ class NormaliseRequests:
         scope = {**scope, "path": path.removesuffix("/") or "/"}
         if scope["type"] == "websocket":
             await self._app(scope, receive, send)
+            return
+        problem = _too_large_head(scope)
+        if problem is not None:
+            await failure(problem)(scope, receive, send)
             return
         headers = Headers(scope=scope)
         length = headers.get("content-length", "0")
@@ -51,6 +68,16 @@ class NormaliseRequests:
         elif chunked:
             receive = _limited(receive, limit)
         await self._app(scope, receive, send)
+
+
+def _too_large_head(scope: Scope) -> CaptureError | None:
+    if len(scope["path"]) + len(scope.get("query_string", b"")) > MAX_URL_BYTES:
+        return UrlTooLong(f"the URL may have at most {MAX_URL_BYTES} bytes")
+    headers = scope["headers"]
+    size_bytes = sum(len(name) + len(value) for name, value in headers)
+    if size_bytes > MAX_HEADER_BYTES or len(headers) > MAX_HEADERS:
+        return HeadersTooLarge(f"at most {MAX_HEADERS} headers of {MAX_HEADER_BYTES} bytes together are read")
+    return None
 
 
 def _too_large(limit_bytes: int) -> TooLarge:

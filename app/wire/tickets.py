@@ -7,21 +7,26 @@ from itsdangerous import BadSignature, URLSafeTimedSerializer
 
 from app.base.errors import CaptureError, Forbidden, Unauthenticated, Unavailable
 from app.base.settings import Settings
+from app.domain.accounts.credentials import CredentialKind
 
 SOCKET_TICKET_SECONDS = 300
 UPLOAD_TICKET_SECONDS = 3600
-FILE_TICKET_SECONDS = 24 * 3600
+DOWNLOAD_TICKET_SECONDS = 24 * 3600
 PUBLISH_TICKET_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
 class SocketTicket:
-    """The right to open one socket. With `named_only` it gets no broadcasts, only what names it: the other
-    end users of the account are none of a desktop's business."""
+    """The right to open one socket, as long as the key or token that it was given for is good.
+
+    With `named_only` it gets no broadcasts, only what names it: the other end users of the account are none
+    of a desktop's business.
+    """
 
     account_id: str
     collection_id: str
     named_only: bool = False
+    credential_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +57,17 @@ class DownloadTicket:
 
 @dataclass(frozen=True, slots=True)
 class PublishTicket:
-    """The right to publish at one WHIP endpoint."""
+    """The right to publish at one WHIP endpoint, and the credential that it comes from.
+
+    `session_id` and `channels` are what that is bound to; None: to nothing.
+    """
 
     account_id: str
     endpoint: str
+    kind: CredentialKind
+    credential_id: str
+    session_id: str | None
+    channels: list[str] | None
 
 
 def sign_ticket(settings: Settings, ticket: SocketTicket) -> str:
@@ -86,9 +98,9 @@ def sign_file(settings: Settings, ticket: FileTicket) -> str:
 
 
 def read_file(settings: Settings, text: str) -> FileTicket:
-    """Raises `Forbidden` for a ticket that is forged or older than `FILE_TICKET_SECONDS`."""
+    """Raises `Forbidden` for a ticket that is forged or older than `settings.media_url_seconds`."""
     refusal = Forbidden("this URL is invalid or has expired")
-    return FileTicket(*_fields(settings, "file-ticket", text, FILE_TICKET_SECONDS, refusal))
+    return FileTicket(*_fields(settings, "file-ticket", text, settings.media_url_seconds or None, refusal))
 
 
 def sign_download(settings: Settings, ticket: DownloadTicket) -> str:
@@ -97,9 +109,9 @@ def sign_download(settings: Settings, ticket: DownloadTicket) -> str:
 
 
 def read_download(settings: Settings, text: str) -> DownloadTicket:
-    """Raises `Forbidden` for a ticket that is forged or older than `FILE_TICKET_SECONDS`."""
+    """Raises `Forbidden` for a ticket that is forged or older than `DOWNLOAD_TICKET_SECONDS`."""
     refusal = Forbidden("this URL is invalid or has expired")
-    return DownloadTicket(*_fields(settings, "download-ticket", text, FILE_TICKET_SECONDS, refusal))
+    return DownloadTicket(*_fields(settings, "download-ticket", text, DOWNLOAD_TICKET_SECONDS, refusal))
 
 
 def sign_publish(settings: Settings, ticket: PublishTicket) -> str:
@@ -120,7 +132,9 @@ def _signed(settings: Settings, salt: str, ticket: Ticket) -> str:
     return _serializer(settings, salt).dumps(astuple(ticket))
 
 
-def _fields(settings: Settings, salt: str, text: str, max_age_seconds: int, refusal: CaptureError) -> Any:
+def _fields(
+    settings: Settings, salt: str, text: str, max_age_seconds: int | None, refusal: CaptureError
+) -> Any:
     try:
         return _serializer(settings, salt).loads(text, max_age=max_age_seconds)
     except BadSignature as error:

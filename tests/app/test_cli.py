@@ -105,6 +105,18 @@ def test_migrate_twice_then_make_a_key(tmp_path: Path) -> None:
             for more in ((), (), ("--rotate",), ())
         ]
         keyless = capture(tmp_path, "webhooks", "secret")
+        listed = capture(tmp_path, "keys", "list", DATABASE_URL=url)
+        key_id = listed.stdout.splitlines()[-1].split()[0]
+        rotated = capture(tmp_path, "keys", "rotate", key_id, "--grace-seconds", "60", DATABASE_URL=url)
+        revoked = capture(tmp_path, "keys", "revoke", key_id, DATABASE_URL=url)
+        after = capture(tmp_path, "keys", "list", DATABASE_URL=url).stdout.splitlines()
+        unknown = capture(tmp_path, "keys", "revoke", "key-none", DATABASE_URL=url)
+    assert made.stdout.strip()[-4:] in listed.stdout
+    assert made.stdout.strip() not in listed.stdout
+    assert re.fullmatch(r"sk-\S{32}\n", rotated.stdout), rotated.stderr
+    assert revoked.stdout == f"{key_id} is revoked\n"
+    assert [" revoked " in line for line in after] == [False, True, False]
+    assert (unknown.returncode, unknown.stderr) == (1, "Error: no API key key-none\n")
     assert re.fullmatch(r"sk-\S{32}\n", made.stdout), made.stderr
     assert all(re.fullmatch(r"whsec_[\w+/]{43}=", secret) for secret in secrets)
     assert secrets[0] == secrets[1] != secrets[2] == secrets[3]

@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from app.base.errors import Unavailable
+from app.domain.assets.links import Links
 from app.domain.assets.models import Asset
 from app.domain.assets.service import StoredFile
 from app.domain.exports.displays import DisplayExport, finish_display, plan_display, tell_listeners
@@ -29,7 +30,7 @@ async def export_display(context: Context, operation: Operation, lease: Lease) -
     async with context.db.transaction() as session:
         asset = await finish_display(session, operation, planned, file)
         await operations.finish(session, operation.id, worker=lease.worker, result={"video_id": asset.id})
-        await tell_listeners(session, operation.id, asset)
+        await tell_listeners(session, operation.id, asset, Links(context.settings))
 
 
 async def _planned(context: Context, operation: Operation) -> DisplayExport:

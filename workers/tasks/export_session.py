@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+from app.domain.assets.links import Links
 from app.domain.assets.service import StoredFile
 from app.domain.exports.converting import as_h264, converted_runs
 from app.domain.exports.displays import tell_listeners
@@ -59,12 +60,13 @@ async def export_session(context: Context, operation: Operation, lease: Lease) -
                 lease.report(_CONVERTED + (1 - _CONVERTED) * (done + fraction) / len(plan.assets))
 
             files.append((planned, await _make(context, plan, planned, tracks, windows, report)))
+    links = Links(context.settings)
     async with context.db.transaction() as session:
-        muxed = await finish_export(session, plan, files)
+        muxed = await finish_export(session, plan, files, links)
         await operations.finish(
             session, operation.id, worker=lease.worker, result={"exported_video_id": muxed.id}
         )
-        await tell_listeners(session, operation.id, muxed)
+        await tell_listeners(session, operation.id, muxed, links)
 
 
 async def export_session_failed(context: Context, operation: Operation) -> None:

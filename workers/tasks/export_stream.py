@@ -6,12 +6,7 @@ from pathlib import Path
 
 from app.base.errors import Unavailable
 from app.domain.assets.service import StoredFile
-from app.domain.exports.streams import (
-    StreamExport,
-    exported_stream_shape,
-    finish_stream_export,
-    plan_stream_export,
-)
+from app.domain.exports.streams import StreamExport, finish_stream_export, plan_stream_export
 from app.domain.operations import service as operations
 from app.domain.operations.models import Operation
 from app.media.copied_sound import CopiedSound, EncodedSound, OpusSound
@@ -33,8 +28,7 @@ async def export_stream(context: Context, operation: Operation, lease: Lease) ->
     file = await _make(context, operation, planned, lease)
     async with context.db.transaction() as session:
         asset = await finish_stream_export(session, operation, planned, file)
-        result = exported_stream_shape(operation.request["stream_id"], asset)
-        await operations.finish(session, operation.id, worker=lease.worker, result=result)
+        await operations.finish(session, operation.id, worker=lease.worker, result={"asset_id": asset.id})
 
 
 async def _planned(context: Context, operation: Operation) -> StreamExport:

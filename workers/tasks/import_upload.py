@@ -5,7 +5,7 @@ from pathlib import Path
 
 from app.base.errors import UnsupportedMedia
 from app.base.ids import new_id
-from app.domain.assets.links import asset_facts
+from app.domain.assets.links import Links
 from app.domain.assets.service import AssetKind, StoredFile, add_asset, asset_id_of
 from app.domain.operations import service as operations
 from app.domain.operations.callbacks import tell_of_success
@@ -46,7 +46,7 @@ async def import_upload(context: Context, operation: Operation, lease: Lease) ->
         )
         asset.description = request["description"]
         await operations.finish(session, operation.id, worker=lease.worker, result={"asset_id": asset.id})
-        await tell_of_success(session, operation, asset_facts(asset))
+        await tell_of_success(session, operation, Links(context.settings).facts_of(asset))
     await context.storage.delete(uploaded)
     async with context.db.transaction() as session:
         await forget_upload(session, request["upload_id"])

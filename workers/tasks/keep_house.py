@@ -1,14 +1,19 @@
 """Ends what nobody will end, and rings again for work whose doorbell was lost."""
 
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import partial
+from typing import TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.base.ids import utc_now
 from app.base.settings import Settings
+from app.domain.accounts.audit import purge_entries
+from app.domain.accounts.keys import purge_tokens
+from app.domain.erasure import retention
 from app.domain.exports.service import request_missed_exports
 from app.domain.indexes.windows import ring_due_windows
 from app.domain.nodes.service import forget_silent_nodes
@@ -27,6 +32,9 @@ logger = logging.getLogger(__name__)
 PUBLISHER_SILENCE_SECONDS = 10.0  # five of the ingest's heartbeats
 GOODBYE_SECONDS = 5.0
 FORGOTTEN_AT_ONCE = 1000  # rows: a transaction of some tens of milliseconds
+CLEAR_OUT_SECONDS = 600.0
+
+Subject = TypeVar("Subject")
 
 
 async def keep_house(context: Context, _: str) -> None:
@@ -48,6 +56,46 @@ async def keep_house(context: Context, _: str) -> None:
         await _step(context, step.__name__, step)
     await _step(context, "forget_old_events", partial(_forget_old_events, context.settings))
     await sweep_up(context)
+    if _SELDOM.is_due():
+        await _clear_out(context)
+
+
+class _Seldom:
+    """Lets one round through in so many seconds; each worker has its own."""
+
+    def __init__(self, every_seconds: float) -> None:
+        self._every_seconds = every_seconds
+        self._next = 0.0
+
+    def is_due(self) -> bool:
+        if time.monotonic() < self._next:
+            return False
+        self._next = time.monotonic() + self._every_seconds
+        return True
+
+
+_SELDOM = _Seldom(CLEAR_OUT_SECONDS)
+
+
+async def _clear_out(context: Context) -> None:
+    """Erase what is past its retention, each in a transaction of its own, and forget what is long dead."""
+    settings = context.settings
+    async with context.db.transaction() as session:
+        session_ids = await retention.expired_sessions(session, settings.retention_days)
+        asset_ids = await retention.expired_assets(session, settings.retention_days)
+    for session_id in session_ids:
+        await _step(context, "retention", partial(_call, retention.erase_expired_session, session_id))
+    for asset_id in asset_ids:
+        await _step(context, "retention", partial(_call, retention.erase_expired_asset, asset_id))
+    await _step(context, "restart_failed_erasures", retention.restart_failed_erasures)
+    await _step(context, "purge_tokens", purge_tokens)
+    await _step(context, "purge_entries", partial(_call, purge_entries, settings.audit_retention_days))
+
+
+async def _call(
+    work: Callable[[AsyncSession, Subject], Awaitable[None]], subject: Subject, session: AsyncSession
+) -> None:
+    await work(session, subject)
 
 
 async def _step(context: Context, name: str, work: Callable[[AsyncSession], Awaitable[None]]) -> None:

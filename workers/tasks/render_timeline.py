@@ -3,7 +3,6 @@
 import asyncio
 from contextlib import AsyncExitStack
 
-from app.domain.assets.links import asset_links
 from app.domain.assets.service import add_asset, asset_id_of
 from app.domain.operations import service as operations
 from app.domain.operations.models import Operation
@@ -16,7 +15,7 @@ from workers.tasks.store_media import store_media
 
 
 async def render_timeline(context: Context, operation: Operation, lease: Lease) -> None:
-    """Make the file, then register it with its links in one transaction."""
+    """Make the file, then register it in one transaction."""
     async with context.db.transaction() as session:
         loaded = await load_timeline(session, operation.account_id, operation.request)
     async with AsyncExitStack() as stack:
@@ -39,5 +38,4 @@ async def render_timeline(context: Context, operation: Operation, lease: Lease) 
             name="Timeline",
             file=file,
         )
-        result = {"video_id": asset.id, **asset_links(asset)}
-        await operations.finish(session, operation.id, worker=lease.worker, result=result)
+        await operations.finish(session, operation.id, worker=lease.worker, result={"video_id": asset.id})

@@ -13,6 +13,7 @@ from app.domain.operations import service as operations
 from app.domain.operations.models import Operation
 from app.domain.operations.service import LeaseLost, OperationKind
 from app.process import Context
+from workers.tasks.erase import erase
 from workers.tasks.export_display import export_display
 from workers.tasks.export_session import export_session, export_session_failed
 from workers.tasks.export_stream import export_stream
@@ -35,6 +36,7 @@ HANDLERS: dict[OperationKind, Handler] = {
     OperationKind.INDEX_SPOKEN_WORDS: index_spoken_words,
     OperationKind.MAKE_DOWNLOAD: make_download,
     OperationKind.RENDER_TIMELINE: render_timeline,
+    OperationKind.ERASE: erase,
 }
 ON_FAILURE: dict[OperationKind, Callable[[Context, Operation], Coroutine[Any, Any, None]]] = {
     OperationKind.EXPORT_SESSION: export_session_failed,

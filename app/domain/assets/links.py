@@ -1,53 +1,110 @@
-"""The absolute URLs under which finished media are played; the token is in the path, never a query."""
+"""The absolute URLs under which media are played; what they grant is in the path, never a query.
 
+A link names a playback by its slug, 128 random bits that only its owner is told, then until when it is good,
+and a signature over both. So a playlist's relative names carry the same grant as the playlist.
+"""
+
+import hashlib
+import hmac
+import time
+from dataclasses import dataclass
 from typing import Any
 
-from app.base.settings import get_settings
+from app.base.errors import NotFound, Unavailable
+from app.base.settings import Settings
 from app.domain.assets.models import Asset
 
-
-def stream_url(slug: str) -> str:
-    """The HLS playlist of a playback. No `?`: the SDKs paste it unescaped into another URL (§2.2)."""
-    return f"{get_settings().base_url}/media/{slug}/stream.m3u8"
+_MAC_CHARACTERS = 32  # 128 bits
+_STEPS = 4  # in a lifetime: links that are made in the same step are the same
 
 
-def player_url(slug: str) -> str:
-    """The page that plays it; the SDKs rewrite `/watch?` to `/embed?` (§2.2)."""
-    return f"{get_settings().base_url}/watch?v={slug}"
+@dataclass(frozen=True, slots=True)
+class MediaGrant:
+    """What a link to media grants, or did before it expired."""
+
+    slug: str
+    has_expired: bool
 
 
-def thumbnail_url(asset: Asset) -> str | None:
-    """The picture that stands for a video; None for what has none."""
-    if asset.thumbnail_key is None or asset.playback_slug is None:
-        return None
-    return f"{get_settings().base_url}/media/{asset.playback_slug}/thumbnail.jpg"
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Makes the links that this server gives."""
+
+    settings: Settings
+
+    def stream_url(self, slug: str) -> str:
+        """The HLS playlist of a playback. No `?`: the SDKs paste it unescaped into another URL (§2.2)."""
+        return f"{self._base_url}/media/{self._grant(slug)}/stream.m3u8"
+
+    def player_url(self, slug: str) -> str:
+        """The page that plays it; the SDKs rewrite `/watch?` to `/embed?` (§2.2)."""
+        return f"{self._base_url}/watch?v={self._grant(slug)}"
+
+    def thumbnail_url(self, asset: Asset) -> str | None:
+        """The picture that stands for a video; None for what has none."""
+        if asset.thumbnail_key is None or asset.playback_slug is None:
+            return None
+        return f"{self._base_url}/media/{self._grant(asset.playback_slug)}/thumbnail.jpg"
+
+    def of_playback(self, slug: str) -> dict[str, str | None]:
+        """`stream_url` and `player_url` of a playback."""
+        return {"stream_url": self.stream_url(slug), "player_url": self.player_url(slug)}
+
+    def of_asset(self, asset: Asset) -> dict[str, str | None]:
+        """`stream_url` and `player_url` of an asset, None where it cannot be played."""
+        if asset.playback_slug is None:
+            return {"stream_url": None, "player_url": None}
+        return self.of_playback(asset.playback_slug)
+
+    def facts_of(self, asset: Asset) -> dict[str, Any]:
+        """A video, audio or image as clients read it; `length` is never null: Python would raise (§2.2)."""
+        thumbnail = self.thumbnail_url(asset)
+        return {
+            "id": asset.id,
+            "collection_id": asset.collection_id,
+            "name": asset.name,
+            "description": asset.description,
+            "length": round(asset.length_seconds, 3),
+            "size": asset.size_bytes,
+            "user_id": asset.account_id,
+            "created_at": int(asset.created_at.timestamp()),
+            "thumbnail": thumbnail,
+            "thumbnail_url": thumbnail,
+            **self.of_asset(asset),
+        }
+
+    @property
+    def _base_url(self) -> str:
+        return self.settings.base_url
+
+    def _grant(self, slug: str) -> str:
+        lifetime = self.settings.media_url_seconds
+        if not lifetime:
+            return slug
+        step = max(lifetime // _STEPS, 1)
+        expires_at = (int(time.time()) // step + 1) * step + lifetime
+        granted = f"{slug}.{expires_at:x}"
+        return f"{granted}.{_mac(self.settings, granted)}"
 
 
-def playback_links(slug: str) -> dict[str, str | None]:
-    """`stream_url` and `player_url` of a playback."""
-    return {"stream_url": stream_url(slug), "player_url": player_url(slug)}
+def read_media_grant(settings: Settings, text: str) -> MediaGrant:
+    """What the part of a path between `/media/` and the next slash grants.
+
+    Where links do not expire a slug alone is enough, and a link that was once signed is good for ever. Raises
+    `NotFound` for a forged one.
+    """
+    granted, _, mac = text.rpartition(".")
+    slug, _, expires_at = granted.partition(".")
+    if not granted:
+        return MediaGrant(text, has_expired=settings.media_url_seconds > 0)
+    if not hmac.compare_digest(_mac(settings, granted).encode(), mac.encode("utf-8", "surrogatepass")):
+        raise NotFound("nothing is playable here")
+    return MediaGrant(slug, has_expired=settings.media_url_seconds > 0 and int(expires_at, 16) <= time.time())
 
 
-def asset_links(asset: Asset) -> dict[str, str | None]:
-    """`stream_url` and `player_url` of an asset, None where it cannot be played."""
-    if asset.playback_slug is None:
-        return {"stream_url": None, "player_url": None}
-    return playback_links(asset.playback_slug)
-
-
-def asset_facts(asset: Asset) -> dict[str, Any]:
-    """A video, audio or image as clients read it; `length` is never null, Python would raise on it (§2.2)."""
-    thumbnail = thumbnail_url(asset)
-    return {
-        "id": asset.id,
-        "collection_id": asset.collection_id,
-        "name": asset.name,
-        "description": asset.description,
-        "length": round(asset.length_seconds, 3),
-        "size": asset.size_bytes,
-        "user_id": asset.account_id,
-        "created_at": int(asset.created_at.timestamp()),
-        "thumbnail": thumbnail,
-        "thumbnail_url": thumbnail,
-        **asset_links(asset),
-    }
+def _mac(settings: Settings, granted: str) -> str:
+    if settings.secret_key is None:
+        raise Unavailable("CAPTURE_SECRET_KEY is not set")
+    key = settings.secret_key.get_secret_value().encode()
+    signed = b"media-link:" + granted.encode("utf-8", "surrogatepass")
+    return hmac.new(key, signed, hashlib.sha256).hexdigest()[:_MAC_CHARACTERS]

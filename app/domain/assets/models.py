@@ -1,5 +1,6 @@
 """Finished media: videos, audios and images, and the playbacks that make them watchable."""
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index
@@ -33,6 +34,7 @@ class Asset(Created, Base):
         ForeignKey("assets.id", ondelete="cascade"), index=True
     )  # the video that an image was taken from, and when in it
     source_at_seconds: Mapped[float | None]
+    deleted_at: Mapped[datetime | None]  # it is being erased: no longer there for anybody who asks
     started_at_us: Mapped[int | None]  # wall clock of its second zero, where it was captured
 
 

@@ -84,7 +84,10 @@ async def find_playback(session: AsyncSession, slug: str) -> Playback:
 async def open_parts(session: AsyncSession, playback: Playback) -> list[Part]:
     """The parts of a playback of assets. Raises `NotFound` when an asset is gone."""
     ids = {row["asset_id"] for row in playback.parts}
-    assets = {asset.id: asset for asset in await session.scalars(select(Asset).where(Asset.id.in_(ids)))}
+    assets = {
+        asset.id: asset
+        for asset in await session.scalars(select(Asset).where(Asset.id.in_(ids), Asset.deleted_at.is_(None)))
+    }
     if ids - assets.keys():
         raise NotFound("what was playable here has been deleted")
     cuts = (row for row in playback.parts if "start" in row)

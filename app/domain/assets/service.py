@@ -1,14 +1,15 @@
-"""Registers, finds and removes finished media."""
+"""Registers and finds finished media."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import delete, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.base.errors import NotFound
 from app.base.ids import new_id
-from app.domain.assets.models import Asset, Playback
+from app.domain.assets.models import Asset
 from app.domain.assets.playback import add_playback
 
 AssetKind = Literal["video", "audio", "image"]
@@ -85,9 +86,24 @@ async def get_asset(
 ) -> Asset:
     """Raises `NotFound` for an unknown asset, another account's, and one of another kind."""
     asset = await session.get(Asset, asset_id)
-    if asset is None or asset.account_id != account_id or (kind and asset.kind != kind):
+    is_there = asset is not None and asset.account_id == account_id and asset.deleted_at is None
+    if asset is None or not is_there or (kind and asset.kind != kind):
         raise NotFound(f"no {kind or 'asset'} {asset_id}")
     return asset
+
+
+async def find_asset(session: AsyncSession, asset_id: str | None) -> Asset | None:
+    """The asset, unless there is none of this id any more."""
+    return (await find_assets(session, [asset_id])).get(asset_id or "")
+
+
+async def find_assets(session: AsyncSession, asset_ids: Sequence[str | None]) -> dict[str, Asset]:
+    """Those of them that are there, by their ids."""
+    wanted = [asset_id for asset_id in asset_ids if asset_id]
+    if not wanted:
+        return {}
+    rows = await session.scalars(select(Asset).where(Asset.id.in_(wanted), Asset.deleted_at.is_(None)))
+    return {row.id: row for row in rows}
 
 
 async def list_assets(
@@ -96,7 +112,12 @@ async def list_assets(
     """A collection's assets of one kind, newest first."""
     rows = await session.scalars(
         select(Asset)
-        .where(Asset.account_id == account_id, Asset.kind == kind, Asset.collection_id == collection_id)
+        .where(
+            Asset.account_id == account_id,
+            Asset.kind == kind,
+            Asset.collection_id == collection_id,
+            Asset.deleted_at.is_(None),
+        )
         .order_by(Asset.created_at.desc())
     )
     return list(rows)
@@ -105,19 +126,8 @@ async def list_assets(
 async def list_thumbnails(session: AsyncSession, asset: Asset) -> list[Asset]:
     """The images that were taken from a video, oldest first."""
     rows = await session.scalars(
-        select(Asset).where(Asset.source_asset_id == asset.id).order_by(Asset.created_at)
+        select(Asset)
+        .where(Asset.source_asset_id == asset.id, Asset.deleted_at.is_(None))
+        .order_by(Asset.created_at)
     )
     return list(rows)
-
-
-async def delete_asset(session: AsyncSession, asset: Asset) -> list[str]:
-    """Remove the asset's row, its playback and the images taken from it.
-
-    Returns the storage keys to delete after the commit.
-    """
-    gone = [*await list_thumbnails(session, asset), asset]
-    slugs = [one.playback_slug for one in gone if one.playback_slug]
-    await session.execute(delete(Playback).where(Playback.slug.in_(slugs)))
-    for one in gone:
-        await session.delete(one)
-    return [key for one in gone for key in (one.storage_key, one.thumbnail_key) if key]

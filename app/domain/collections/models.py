@@ -20,3 +20,4 @@ class Collection(Created, Base):
     description: Mapped[str] = mapped_column(default="")
     is_public: Mapped[bool] = mapped_column(default=False)
     is_default: Mapped[bool] = mapped_column(default=False)
+    retention_days: Mapped[int | None]  # None: as the setting says; 0: for ever

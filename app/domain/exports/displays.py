@@ -7,9 +7,9 @@ from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.base.errors import Conflict, InvalidRequest
-from app.domain.assets.links import asset_links
+from app.domain.assets.links import Links
 from app.domain.assets.models import Asset
-from app.domain.assets.service import StoredFile, add_asset, asset_id_of
+from app.domain.assets.service import StoredFile, add_asset, asset_id_of, find_asset
 from app.domain.exports.service import export_status, request_export
 from app.domain.operations.models import Operation
 from app.domain.operations.service import (
@@ -79,8 +79,8 @@ async def plan_display(session: AsyncSession, operation: Operation) -> DisplayEx
     stream = await session.get_one(Stream, operation.request["stream_id"])
     if capture.status == Status.STOPPED:
         return None
-    sound = await session.get(Asset, capture.exported_video_id) if capture.exported_video_id else None
-    picture = await session.get(Asset, stream.exported_asset_id) if stream.exported_asset_id else None
+    sound = await find_asset(session, capture.exported_video_id)
+    picture = await find_asset(session, stream.exported_asset_id)
     if sound is None or picture is None:
         raise Conflict(f"there is no recording of {stream.name} any more", code="nothing_recorded")
     return DisplayExport(
@@ -105,7 +105,7 @@ async def finish_display(
     return asset
 
 
-async def tell_listeners(session: AsyncSession, operation_id: str, video: Asset) -> None:
+async def tell_listeners(session: AsyncSession, operation_id: str, video: Asset, links: Links) -> None:
     """Tell every socket that was named in requests for this export, once it is finished."""
     operation = await session.get_one(Operation, operation_id, with_for_update=True, populate_existing=True)
     capture = await session.get_one(CaptureSession, operation.request["capture_session_id"])
@@ -114,7 +114,7 @@ async def tell_listeners(session: AsyncSession, operation_id: str, video: Asset)
     ready = ExportReady(
         capture.id,
         stream.name if stream else capture.primary_video_channel_id,
-        {"video_id": video.id, **asset_links(video)},
+        {"video_id": video.id, **links.of_asset(video)},
     )
     for connection_id in operation.request.get("connection_ids", []):
         route = Route(capture.collection_id, connection_id)
@@ -127,7 +127,7 @@ async def _session_export(
 ) -> RequestedExport:
     channel_id = capture.primary_video_channel_id
     if capture.status == Status.EXPORTED:
-        video = await session.get(Asset, capture.exported_video_id) if capture.exported_video_id else None
+        video = await find_asset(session, capture.exported_video_id)
         return RequestedExport(channel_id, "exported", video)
     operation = await request_export(session, capture.id)
     if operation is None:
@@ -149,7 +149,7 @@ async def _display_export(
             session, capture.account_id, OperationKind.EXPORT_DISPLAY, subject, request
         )
     if operation.status == "done" and operation.result is not None:
-        video = await session.get(Asset, operation.result["video_id"])
+        video = await find_asset(session, operation.result["video_id"])
         if video is not None:
             return RequestedExport(stream.name, "exported", video)
         await restart_operation(session, operation)  # it was deleted, and is asked for again

@@ -9,11 +9,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.base.errors import Conflict, InvalidRequest
 from app.base.ids import utc_now
-from app.domain.assets.links import asset_links
+from app.domain.assets.links import Links
 from app.domain.assets.models import Asset
-from app.domain.assets.service import AssetKind, StoredFile, add_asset, asset_id_of
+from app.domain.assets.service import AssetKind, StoredFile, add_asset, asset_id_of, find_asset
 from app.domain.operations.models import Operation
-from app.domain.operations.service import OperationKind, find_operation, request_operation
+from app.domain.operations.service import OperationKind, request_operation
 from app.domain.outbox.jobs import Job, enqueue
 from app.domain.sessions.models import CaptureSession, Channel
 from app.domain.sessions.service import fail, lock_session, move
@@ -66,8 +66,8 @@ def export_subject(session_id: str) -> str:
 
 async def request_export(session: AsyncSession, session_id: str) -> Operation | None:
     """Export a stopped session, once; None when none of its stored channels holds media."""
-    capture = await session.get_one(CaptureSession, session_id)
-    if capture.status != Status.STOPPED:
+    capture = await session.get(CaptureSession, session_id)
+    if capture is None or capture.deleted_at is not None or capture.status != Status.STOPPED:
         return None
     recorded = await session.scalar(
         select(
@@ -92,6 +92,7 @@ async def request_missed_exports(session: AsyncSession) -> None:
     missed = await session.scalars(
         select(CaptureSession.id).where(
             CaptureSession.status == Status.STOPPED,
+            CaptureSession.deleted_at.is_(None),
             CaptureSession.status_changed_at < utc_now() - timedelta(seconds=10),
             exists().where(
                 Segment.stream_id == Stream.id, Stream.capture_session_id == CaptureSession.id, Stream.store
@@ -146,7 +147,10 @@ async def plan_export(session: AsyncSession, session_id: str) -> ExportPlan:
 
 
 async def finish_export(
-    session: AsyncSession, plan: ExportPlan, files: Sequence[tuple[PlannedAsset, StoredFile]]
+    session: AsyncSession,
+    plan: ExportPlan,
+    files: Sequence[tuple[PlannedAsset, StoredFile]],
+    links: Links,
 ) -> Asset:
     """Register the exported files and move the session to `exported`, in the caller's transaction.
 
@@ -171,7 +175,7 @@ async def finish_export(
             stream.exported_asset_id = asset.id
     assert muxed is not None
     capture.exported_video_id = muxed.id
-    await move(session, capture, Status.EXPORTED, {"exported_video_id": muxed.id, **asset_links(muxed)})
+    await move(session, capture, Status.EXPORTED, {"exported_video_id": muxed.id, **links.of_asset(muxed)})
     await enqueue(session, Job.TIDY_EXPORT, capture.id)
     return muxed
 
@@ -186,12 +190,23 @@ async def fail_export(session: AsyncSession, session_id: str) -> None:
 
 async def export_status(session: AsyncSession, capture: CaptureSession) -> str | None:
     """None before an export is due, else `exporting`, `exported` or `failed`."""
-    if capture.status == Status.EXPORTED:
-        return "exported"
-    operation = await find_operation(session, capture.account_id, export_subject(capture.id))
-    if operation is None:
-        return None
-    return "failed" if operation.status == "failed" else "exporting"
+    return (await export_statuses(session, [capture]))[capture.id]
+
+
+async def export_statuses(session: AsyncSession, captures: Sequence[CaptureSession]) -> dict[str, str | None]:
+    """The same of several sessions of one account."""
+    subjects = {export_subject(capture.id): capture for capture in captures}
+    rows = await session.execute(
+        select(Operation.subject, Operation.status).where(
+            Operation.account_id.in_({capture.account_id for capture in captures}),
+            Operation.subject.in_(subjects),
+        )
+    )
+    found: dict[str, str | None] = {capture.id: None for capture in captures}
+    for subject, status in rows:
+        found[subjects[subject].id] = "failed" if status == "failed" else "exporting"
+    exported = {capture.id: "exported" for capture in captures if capture.status == Status.EXPORTED}
+    return found | exported
 
 
 async def exported_stream_asset(session: AsyncSession, stream: Stream) -> Asset:
@@ -202,8 +217,9 @@ async def exported_stream_asset(session: AsyncSession, stream: Stream) -> Asset:
     """
     if stream.status != "stopped":
         raise InvalidRequest(f"{stream.name} still runs: stop it before exporting it")
-    if stream.exported_asset_id is not None:
-        return await session.get_one(Asset, stream.exported_asset_id)
+    asset = await find_asset(session, stream.exported_asset_id)
+    if asset is not None:
+        return asset
     if not stream.store:
         raise InvalidRequest(f"{stream.name} was not stored, so there is nothing to export")
     capture = await session.get_one(CaptureSession, stream.capture_session_id)

@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.base.errors import Conflict, InvalidRequest
-from app.domain.assets.links import asset_links
+from app.domain.assets.links import Links
 from app.domain.assets.models import Asset
 from app.domain.assets.service import AssetKind, StoredFile, add_asset, asset_id_of
 from app.domain.operations.models import Operation
@@ -41,14 +41,14 @@ class StreamExport:
         return max(segment.ended_at_us for segment in (*self.video, *self.audio))
 
 
-def exported_stream_shape(stream_id: str, asset: Asset) -> dict[str, Any]:
+def exported_stream_shape(stream_id: str, asset: Asset, links: Links) -> dict[str, Any]:
     """What `export` of a stream answers."""
     return {
         "rtstream_id": stream_id,
         "video_id": asset.id,
         "name": asset.name,
         "duration": asset.length_seconds,
-        **asset_links(asset),
+        **links.of_asset(asset),
     }
 
 

@@ -26,6 +26,7 @@ class OperationKind(StrEnum):
     INDEX_SPOKEN_WORDS = "index_spoken_words"
     MAKE_DOWNLOAD = "make_download"
     RENDER_TIMELINE = "render_timeline"
+    ERASE = "erase"
 
 
 class LeaseLost(Conflict):
@@ -135,6 +136,20 @@ async def extend_lease(
         update(Operation)
         .where(Operation.id == operation_id, Operation.leased_by == worker, Operation.status == "running")
         .values(leased_until=utc_now() + timedelta(seconds=seconds), percentage=percentage)
+        .returning(Operation.id)
+    )
+    if kept is None:
+        raise LeaseLost(f"operation {operation_id} is in other hands")
+
+
+async def keep_request(
+    session: AsyncSession, operation_id: str, *, worker: str, request: dict[str, Any]
+) -> None:
+    """Keep how far the work has come in its request, for whoever takes it over. Raises `LeaseLost`."""
+    kept = await session.scalar(
+        update(Operation)
+        .where(Operation.id == operation_id, Operation.leased_by == worker, Operation.status == "running")
+        .values(request=request)
         .returning(Operation.id)
     )
     if kept is None:

@@ -7,7 +7,8 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.base.errors import InvalidRequest, NotFound
-from app.domain.outbox.events import EVENT_NAMES, Json
+from app.domain.outbox.envelope import Json
+from app.domain.outbox.events import EVENT_NAMES
 from app.domain.outbox.models import OutboxMessage
 
 

@@ -94,6 +94,11 @@ def normalise_name(channel: RequestedChannel) -> str:
     )
 
 
+def channel_name(text: str) -> str:
+    """The name of the channel that `text` means. Raises `InvalidRequest`."""
+    return normalise_name(RequestedChannel(text, None, None, store=True, is_primary=False))
+
+
 def _category(name: str) -> Category:
     prefix = name.partition(":")[0]
     return "mic" if prefix == "mic" else "system_audio" if prefix == "system_audio" else "screen"

@@ -43,6 +43,7 @@ class CaptureSession(Created, Base):
     live_slug: Mapped[str | None]  # of the playback that grows while it records
     ingest_node: Mapped[str | None] = mapped_column(index=True)  # the process that takes its media
     last_event_seq: Mapped[int] = mapped_column(default=0)
+    deleted_at: Mapped[datetime | None]  # it is being erased: no longer there for anybody who asks
 
     @property
     def zero_us(self) -> int:

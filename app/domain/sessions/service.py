@@ -54,7 +54,7 @@ async def create_session(
 async def get_session(session: AsyncSession, account_id: str, session_id: str) -> CaptureSession:
     """Find a session of the account, in whatever collection. Raises `NotFound`."""
     capture = await session.get(CaptureSession, session_id)
-    if capture is None or capture.account_id != account_id:
+    if capture is None or capture.account_id != account_id or capture.deleted_at is not None:
         raise NotFound(f"no capture session {session_id}")
     return capture
 
@@ -79,7 +79,9 @@ async def list_sessions(
 ) -> list[CaptureSession]:
     """A collection's sessions, newest first, at most `limit`, older than `before`."""
     query = select(CaptureSession).where(
-        CaptureSession.account_id == account_id, CaptureSession.collection_id == collection_id
+        CaptureSession.account_id == account_id,
+        CaptureSession.collection_id == collection_id,
+        CaptureSession.deleted_at.is_(None),
     )
     if status:
         query = query.where(CaptureSession.status == status)
@@ -99,10 +101,18 @@ async def list_sessions(
 
 async def list_channels(session: AsyncSession, session_id: str) -> list[Channel]:
     """The session's channels, the primary display first."""
+    return (await channels_by_session(session, [session_id]))[session_id]
+
+
+async def channels_by_session(session: AsyncSession, session_ids: Sequence[str]) -> dict[str, list[Channel]]:
+    """The channels of several sessions, each's in their order."""
     rows = await session.scalars(
-        select(Channel).where(Channel.capture_session_id == session_id).order_by(Channel.position)
+        select(Channel).where(Channel.capture_session_id.in_(session_ids)).order_by(Channel.position)
     )
-    return list(rows)
+    found: dict[str, list[Channel]] = {session_id: [] for session_id in session_ids}
+    for row in rows:
+        found[row.capture_session_id].append(row)
+    return found
 
 
 async def begin(

@@ -56,6 +56,7 @@ class Stream(Created, Base):
     codec: Mapped[str | None]
     first_media_at: Mapped[datetime | None]
     exported_asset_id: Mapped[str | None] = mapped_column(ForeignKey("assets.id", ondelete="set null"))
+    deleted_at: Mapped[datetime | None]  # of its capture session
 
     @property
     def media_types(self) -> tuple[MediaType, ...]:

@@ -77,7 +77,7 @@ async def open_stretches(session: AsyncSession, playback: Playback) -> list[Reco
     part = playback.parts[0]
     if "stream_id" in part:
         stream = await session.get(Stream, part["stream_id"])
-        if stream is None:
+        if stream is None or stream.deleted_at is not None:
             raise NotFound("what was playable here has been deleted")
         both = await _stretches(session, stream, part["start_us"], part["end_us"])
         if any(not one.segments and not one.has_ended for one in both) and _is_young(both):
@@ -87,7 +87,7 @@ async def open_stretches(session: AsyncSession, playback: Playback) -> list[Reco
     found = [
         stretch
         for stream in streams
-        if stream.store
+        if stream.store and not stream.deleted_at
         for stretch in await _stretches(session, stream, 0, None)
     ]
     if any(_is_about_to_begin(stretch) for stretch in found):

@@ -26,7 +26,7 @@ async def add_segment(session: AsyncSession, segment: Segment) -> None:
     Raises `NotFound` when its stream was deleted.
     """
     stream = await session.get(Stream, segment.stream_id)
-    if stream is None:
+    if stream is None or stream.deleted_at is not None:
         raise NotFound(f"no rtstream {segment.stream_id}")
     if await session.get(Segment, segment.id) is not None:
         return

@@ -47,28 +47,33 @@ async def open_streams(
 async def get_stream(session: AsyncSession, account_id: str, stream_id: str) -> Stream:
     """Raises `NotFound` for an unknown stream and for another account's."""
     stream = await session.get(Stream, stream_id)
-    if stream is None or stream.account_id != account_id:
+    if stream is None or stream.account_id != account_id or stream.deleted_at is not None:
         raise NotFound(f"no rtstream {stream_id}")
     return stream
 
 
 async def list_session_streams(session: AsyncSession, session_id: str) -> list[Stream]:
     """The session's streams in the order of its channels: the primary display first."""
+    return (await streams_by_session(session, [session_id]))[session_id]
+
+
+async def streams_by_session(session: AsyncSession, session_ids: Sequence[str]) -> dict[str, list[Stream]]:
+    """The streams of several sessions, each's in the order of its channels."""
     rows = await session.scalars(
         select(Stream)
         .join(Channel, Channel.id == Stream.channel_id)
-        .where(Stream.capture_session_id == session_id)
+        .where(Stream.capture_session_id.in_(session_ids))
         .order_by(Channel.position)
     )
-    return list(rows)
+    found: dict[str, list[Stream]] = {session_id: [] for session_id in session_ids}
+    for row in rows:
+        found[row.capture_session_id or ""].append(row)
+    return found
 
 
-async def list_collection_streams(session: AsyncSession, collection_id: str) -> list[Stream]:
-    """All streams of a collection, oldest first."""
-    rows = await session.scalars(
-        select(Stream).where(Stream.collection_id == collection_id).order_by(Stream.created_at)
-    )
-    return list(rows)
+def in_collection(collection_id: str) -> ColumnElement[bool]:
+    """Holds for every stream of a collection: a query, since there may be more than a statement takes ids."""
+    return (Stream.collection_id == collection_id) & Stream.deleted_at.is_(None)
 
 
 async def list_segments(session: AsyncSession, stream_id: str) -> list[Segment]:
@@ -326,7 +331,7 @@ async def lock_both(session: AsyncSession, stream_id: str) -> tuple[CaptureSessi
     A pulled stream has no session.
     """
     stream = await session.get(Stream, stream_id)
-    if stream is None:
+    if stream is None or stream.deleted_at is not None:
         raise NotFound(f"no rtstream {stream_id}")
     capture = None
     if stream.capture_session_id is not None:

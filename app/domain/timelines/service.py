@@ -74,7 +74,9 @@ async def _assets(
     session: AsyncSession, account_id: str, needed: Sequence[tuple[str, FileAsset]]
 ) -> dict[str, Asset]:
     ids = {asset.id for _, asset in needed}
-    rows = await session.scalars(select(Asset).where(Asset.id.in_(ids), Asset.account_id == account_id))
+    rows = await session.scalars(
+        select(Asset).where(Asset.id.in_(ids), Asset.account_id == account_id, Asset.deleted_at.is_(None))
+    )
     found = {row.id: row for row in rows}
     for field, asset in needed:
         if asset.id not in found:

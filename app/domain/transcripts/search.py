@@ -1,9 +1,8 @@
 """Finds spoken words by full text, in streams and in finished media alike."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Float, Text, cast, func, select
+from sqlalchemy import ColumnElement, Float, Text, cast, func, select
 from sqlalchemy.dialects.postgresql import ARRAY, TSQUERY
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -25,15 +24,15 @@ class Match:
 async def search_utterances(
     session: AsyncSession,
     query: str,
+    owned: ColumnElement[bool],
     *,
-    stream_ids: Sequence[str] | None = None,
-    asset_ids: Sequence[str] | None = None,
     limit: int,
     score_threshold: float,
 ) -> list[Match]:
-    """Best matches first, by share of the query's words and then by how close together they are said.
+    """Best matches among the utterances for which `owned` holds.
 
-    Words are compared by their English stems. Raises `InvalidRequest` for an empty or overlong query.
+    By share of the query's words, and then by how close together they are said. Words are compared by their
+    English stems. Raises `InvalidRequest` for an empty or overlong query.
     """
     if not query.strip():
         raise InvalidRequest("query must not be empty", field="query")
@@ -47,10 +46,6 @@ async def search_utterances(
     others = func.ts_delete(Utterance.search_vector, cast(stems, ARRAY(Text)))
     held = func.length(Utterance.search_vector) - func.length(others)
     score = (cast(held, Float) / len(stems)).label("score")
-    if stream_ids is not None:
-        owned = Utterance.stream_id.in_(stream_ids)
-    else:
-        owned = Utterance.asset_id.in_(asset_ids or ())
     rows = await session.execute(
         select(Utterance, score)
         .where(owned, Utterance.search_vector.op("@@")(any_stem), score >= score_threshold)

@@ -13,7 +13,6 @@ from app.domain.streams.models import Stream
 from app.domain.streams.service import attach_publisher, get_stream, list_session_streams
 from app.ingest.pipeline import PublishedStream
 from app.ingest.whip.offer import Kind
-from app.wire.deps import require_owner
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +33,21 @@ async def find_endpoint(session: AsyncSession, caller: Caller, endpoint_id: str)
     """
     stream = await session.get(Stream, endpoint_id)
     if stream is not None:
-        if caller.kind == "client_token":
-            require_owner(caller, stream.account_id)
+        caller.require_session(stream.account_id, stream.capture_session_id)
+        caller.require_channel(stream.name)
         await get_stream(session, caller.account_id, endpoint_id)
         capture = await session.get_one(CaptureSession, stream.capture_session_id)
         return Endpoint(endpoint_id, capture, {_kind(stream): stream})
     found = await session.get(CaptureSession, endpoint_id)
     if found is None:
         raise NotFound(f"no rtstream or capture session {endpoint_id}")
-    if caller.kind == "client_token":
-        require_owner(caller, found.account_id)
+    caller.require_session(found.account_id, found.id)
     capture = await get_session(session, caller.account_id, endpoint_id)
-    streams = await list_session_streams(session, capture.id)
+    streams = [
+        stream
+        for stream in await list_session_streams(session, capture.id)
+        if caller.channels is None or stream.name in caller.channels
+    ]
     if not streams:
         raise Conflict("this capture session was not started: it takes no media", code="session_not_live")
     # The sort is stable: of several displays the primary one stays first.

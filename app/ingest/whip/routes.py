@@ -22,7 +22,7 @@ from app.base.errors import (
 )
 from app.base.ids import new_id
 from app.base.settings import IceServer
-from app.domain.accounts.credentials import Caller
+from app.domain.accounts.credentials import Caller, Scope
 from app.domain.sessions.placement import give_session, node_elsewhere
 from app.domain.streams.service import detach_publisher
 from app.ingest.live import Live
@@ -32,7 +32,7 @@ from app.ingest.whip.offer import read_offer
 from app.ingest.whip.peer import WhipPeer, WhipTrack, answer_offer
 from app.process import Context
 from app.wire.deps import AnyCaller, AppContext, any_caller
-from app.wire.envelope import failure
+from app.wire.envelope import answers, failure
 from app.wire.tickets import PublishTicket, read_publish, sign_publish
 
 log = logging.getLogger(__name__)
@@ -69,6 +69,17 @@ class _WhipRoute(APIRoute):
         return handle_whip
 
 
+def _body(media_type: str) -> dict[str, Any]:
+    schema = {"type": "string", "maxLength": MAX_SDP_BYTES}
+    return {"requestBody": {"required": True, "content": {media_type: {"schema": schema}}}}
+
+
+_PRECONDITIONS: dict[str, Any] = {
+    "responses": {
+        "412": {"description": "If-Match names another ICE session."},
+        "428": {"description": "If-Match is missing."},
+    }
+}
 router = APIRouter(prefix="/whip", tags=["whip"], route_class=_WhipRoute)
 
 
@@ -82,26 +93,35 @@ async def _publish_caller(
 ) -> Caller:
     """Who publishes: by credential, or by the ticket of a redirection, on which clients drop theirs."""
     if ticket is None:
-        return await any_caller(context, x_access_token, authorization)
+        caller = await any_caller(request, context, x_access_token, authorization)
+        caller.require_scope(Scope.WRITE)
+        return caller
     right = read_publish(context.settings, ticket)
     if right.endpoint != endpoint_id:
         raise Unauthenticated("this publish ticket is for another endpoint")
-    return Caller(right.account_id, "client_token")
+    return Caller(
+        right.account_id,
+        right.kind,
+        right.credential_id,
+        scopes=frozenset({Scope.WRITE}),
+        capture_session_id=right.session_id,
+        channels=None if right.channels is None else frozenset(right.channels),
+    )
 
 
-@router.options("/{endpoint_id}")
+@router.options("/{endpoint_id}", include_in_schema=False)
 async def endpoint_options(endpoint_id: str) -> Response:
     """No credential is asked of a preflight (RFC 9725 section 4.7)."""
     return Response(status_code=204, headers={"Accept-Post": SDP})
 
 
-@router.options("/{endpoint_id}/{resource}")
+@router.options("/{endpoint_id}/{resource}", include_in_schema=False)
 async def resource_options(endpoint_id: str, resource: str) -> Response:
     """The same for the resource, which takes fragments."""
     return Response(status_code=204, headers={"Accept-Post": SDP, "Accept-Patch": SDP_FRAGMENT})
 
 
-@router.post("/{endpoint_id}")
+@router.post("/{endpoint_id}", openapi_extra=_body(SDP), **answers(SDP, status=201))
 async def publish(
     endpoint_id: str,
     request: Request,
@@ -149,7 +169,9 @@ async def publish(
     return response
 
 
-@router.patch("/{endpoint_id}/{resource}")
+@router.patch(
+    "/{endpoint_id}/{resource}", openapi_extra=_body(SDP_FRAGMENT) | _PRECONDITIONS, **answers(status=204)
+)
 async def change(
     endpoint_id: str, resource: str, request: Request, caller: AnyCaller, context: AppContext
 ) -> Response:
@@ -169,7 +191,7 @@ async def change(
     return Response(answer, media_type=SDP_FRAGMENT, headers={"ETag": peer.etag})
 
 
-@router.delete("/{endpoint_id}/{resource}")
+@router.delete("/{endpoint_id}/{resource}", **answers())
 async def unpublish(
     endpoint_id: str, resource: str, request: Request, caller: AnyCaller, context: AppContext
 ) -> Response:
@@ -201,7 +223,15 @@ def _quoted(text: str) -> str:
 
 def _redirection(context: Context, caller: Caller, endpoint: Endpoint, base_url: str) -> Response:
     # Clients drop their credential on the way to another origin.
-    ticket = sign_publish(context.settings, PublishTicket(caller.account_id, endpoint.id))
+    right = PublishTicket(
+        caller.account_id,
+        endpoint.id,
+        caller.kind,
+        caller.credential_id,
+        caller.capture_session_id,
+        None if caller.channels is None else sorted(caller.channels),
+    )
+    ticket = sign_publish(context.settings, right)
     location = f"{base_url}/whip/{endpoint.id}?ticket={ticket}"
     return Response(status_code=307, headers={"Location": location, "Cache-Control": "no-store"})
 

@@ -1,14 +1,21 @@
 """Who may do what: every route of the application, without a credential, with a token, and as a stranger."""
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from app.base.db import Base
+from app.domain.accounts.models import ApiKey, ClientToken
+from app.domain.operations.service import OperationKind, request_operation
+from app.domain.webhooks.endpoints import create_endpoint
+from app.domain.webhooks.models import WebhookDelivery
 from app.process import Context
+from tests.fixtures.deliveries import publish_events
 from tests.fixtures.factories import (
     Tenant,
     add_segment_row,
@@ -33,7 +40,7 @@ TOKEN_ROUTES = {
 # What people look at with a link alone, and the probes.
 TICKET_ROUTES = r"file/.*|upload/.*|downloads/.*"
 PUBLIC = re.compile(
-    rf"/(healthz|readyz|watch|embed|media/.*|transcript/.*|static/.*|favicon.*|{TICKET_ROUTES})?"
+    rf"/(healthz|readyz|openapi.json|watch|embed|media/.*|transcript/.*|static/.*|favicon.*|{TICKET_ROUTES})?"
 )
 STARTABLE: dict[str, Any] = {"channels": [{"channel_id": "mic"}]}
 
@@ -41,27 +48,25 @@ STARTABLE: dict[str, Any] = {"channels": [{"channel_id": "mic"}]}
 class Owned:
     """What account A has, and how each route asks for it."""
 
-    def __init__(
-        self, tenant: Tenant, session_id: str, stream_id: str, asset_id: str, index_id: str, alert_id: str
-    ) -> None:
-        self.path_ids = {
-            "collection_id": tenant.collection_id,
-            "session_id": session_id,
-            "stream_id": stream_id,
-            "endpoint_id": stream_id,
-            "video_id": asset_id,
-            "audio_id": asset_id,
-            "index_id": index_id,
-            "alert_id": alert_id,
-            "operation_id": "op-none",
-            "resource": "etag",
-        }
+    def __init__(self, tenant: Tenant, path_ids: dict[str, str]) -> None:
+        self.path_ids = path_ids
+        session_id, asset_id = path_ids["session_id"], path_ids["video_id"]
         timeline = {
             "tracks": [{"clips": [{"clip": {"asset": {"type": "video", "id": asset_id}, "duration": 1}}]}]
         }
+        self.queries: dict[tuple[str, str], dict[str, Any]] = {
+            ("get", "/rtstream/{stream_id}/stream"): {"start": 0, "end": 1},
+            ("get", "/client_tokens"): {"session_id": session_id},
+            ("delete", "/client_tokens"): {"session_id": session_id},
+            ("get", "/video"): {"collection_id": tenant.collection_id},
+            ("get", "/audio"): {"collection_id": tenant.collection_id},
+            ("get", "/image"): {"collection_id": tenant.collection_id},
+        }
         self.bodies: dict[tuple[str, str], Any] = {
             ("post", "/capture/session/start"): STARTABLE | {"session_id": session_id},
+            ("post", "/capture/session/token"): {"session_id": session_id},
             ("post", "/collection/{collection_id}/capture/session"): {"end_user_id": "u"},
+            ("post", "/collection/{collection_id}/upload"): {"url": "http://test/upload/none"},
             ("post", "/rtstream/{stream_id}/transcription"): {"action": "start"},
             ("post", "/rtstream/{stream_id}/search"): {"query": "x"},
             ("post", "/rtstream/event"): {"event_prompt": "x", "label": "y"},
@@ -78,27 +83,22 @@ class Owned:
             ("post", "/rtstream/collection/{collection_id}/search"): {"query": "x"},
             ("post", "/video/{video_id}/search"): {"query": "x"},
             ("post", "/video/{video_id}/search/v2"): {"query": "x"},
-            ("post", "/collection"): {"name": "made by a stranger"},
             ("post", "/compile"): [{"video_id": asset_id, "shots": [[0, 1]]}],
             ("post", "/editor"): {"timeline": timeline},
+            ("post", "/timeline"): {"timeline": [{"asset_id": asset_id}]},
         }
 
     async def call(self, client: httpx.AsyncClient, method: str, path: str) -> httpx.Response:
-        filled = re.sub(r"\{(\w+)\}", lambda found: self.path_ids.get(found[1], "none"), path)
+        filled = re.sub(r"\{(\w+)(:path)?\}", lambda found: self.path_ids[found[1]], path)
         if path == "/whip/{endpoint_id}" and method == "post":
             return await client.post(filled, content="v=0", headers={"content-type": "application/sdp"})
-        if path == "/rtstream/{stream_id}/stream":
-            return await client.get(filled, params={"start": 0, "end": 1})
         body = self.bodies.get((method, path), {})
-        return await client.request(method, filled, json=None if method == "get" else body)
+        query = self.queries.get((method, path))
+        return await client.request(method, filled, params=query, json=None if method == "get" else body)
 
     def is_named_in(self, method: str, path: str) -> bool:
         """Whether the request names something of A's."""
-        return "{" in path or (method, path) in {
-            ("post", "/capture/session/start"),
-            ("post", "/compile"),
-            ("post", "/editor"),
-        }
+        return "{" in path or (method, path) in {*self.queries, *self.bodies}
 
 
 @pytest.fixture
@@ -108,23 +108,83 @@ async def owner(web: Web) -> Tenant:
 
 @pytest.fixture
 async def owned(web: Web, owner: Tenant) -> Owned:
-    session_id, streams = await make_active(web.context, owner)
-    asset = await make_asset(web.context, owner)
+    """One of everything that a route can name; a route with an id of a new kind has to be given one here."""
+    session_id, streams = await make_active(web.context, owner, end_user_id="ada")
     stream_id = streams["mic:default"]
     index_id = await make_index(web.context, stream_id, extraction_type="transcript")
-    alert_id = await make_alert(web.context, index_id)
-    return Owned(owner, session_id, stream_id, asset.id, index_id, alert_id)
+    async with web.context.db.transaction() as session:
+        operation = await request_operation(
+            session, owner.account_id, OperationKind.RENDER_TIMELINE, "a timeline", {}
+        )
+        download = await request_operation(
+            session, owner.account_id, OperationKind.MAKE_DOWNLOAD, "a download", {}
+        )
+        webhook = await create_endpoint(
+            session, owner.account_id, url="https://example.com/hook", events=[], description=""
+        )
+        path_ids = {
+            "collection_id": owner.collection_id,
+            "session_id": session_id,
+            "stream_id": stream_id,
+            "endpoint_id": stream_id,
+            "index_id": index_id,
+            "alert_id": await make_alert(web.context, index_id),
+            "operation_id": operation.id,
+            "download_id": download.id,
+            "webhook_id": webhook.id,
+            "resource": "etag",
+            "end_user_id": "ada",
+            "key_id": str(await session.scalar(select(ApiKey.id))),
+            "token_id": str(await session.scalar(select(ClientToken.id))),
+        }
+    for kind in ("video", "audio", "image"):
+        path_ids[f"{kind}_id"] = (await make_asset(web.context, owner, kind=kind)).id
+    path_ids["asset_id"] = path_ids["video_id"]
+    path_ids["delivery_id"] = await _delivery(web.context, owner)
+    return Owned(owner, path_ids)
+
+
+async def _delivery(context: Context, owner: Tenant) -> str:
+    """A webhook of the session's first event, in line before the account's endpoint."""
+    await publish_events(context)
+    async with context.db.transaction() as session:
+        return str(await session.scalar(select(WebhookDelivery.id).limit(1)))
+
+
+async def _delivery(context: Context, owner: Tenant) -> str:
+    """A webhook of the session's first event, in line before the account's endpoint."""
+    await publish_events(context)
+    async with context.db.transaction() as session:
+        return str(await session.scalar(select(WebhookDelivery.id).limit(1)))
+
+
+def all_routes(router: Any) -> Iterator[BaseRoute]:
+    """Every route of an application and of what it includes, those that no document lists among them."""
+    for route in router.routes:
+        if hasattr(route, "original_router"):  # how FastAPI keeps an included router
+            yield from all_routes(route.original_router)
+        else:
+            yield route
 
 
 def routes(web: Web) -> list[tuple[str, str]]:
     """Method and path of every route that is not public."""
-    paths = web.app.openapi()["paths"]
     return sorted(
-        (method, path)
-        for path, methods in paths.items()
-        for method in methods
-        if not PUBLIC.fullmatch(path) and method != "options"
+        (method.lower(), route.path)
+        for route in all_routes(web.app)
+        if isinstance(route, Route) and not PUBLIC.fullmatch(route.path)
+        for method in route.methods or ()
+        if method not in ("OPTIONS", "HEAD")
     )
+
+
+def test_every_route_is_walked_or_public(web: Web, owned: Owned) -> None:
+    for route in all_routes(web.app):
+        assert isinstance(route, Route | WebSocketRoute), route
+        if isinstance(route, WebSocketRoute):
+            assert route.path == "/ws/{ticket}"  # tested with the hub
+        elif not PUBLIC.fullmatch(route.path):
+            assert set(route.param_convertors) <= set(owned.path_ids), f"give {route.path} an id of A's"
 
 
 async def snapshot(context: Context) -> dict[str, str]:
@@ -134,8 +194,8 @@ async def snapshot(context: Context) -> dict[str, str]:
             table: await session.scalar(
                 text(f"select coalesce(string_agg(t::text, '|' order by t::text), '') from {table} t")
             )
-            for table in Base.metadata.tables
-            if table != "ingest_nodes"
+            # What notes each use, or beats.
+            for table in Base.metadata.tables.keys() - {"api_keys", "audit_entries", "ingest_nodes"}
         }
 
 

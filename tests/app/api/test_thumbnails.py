@@ -1,31 +1,21 @@
 """Images taken from a video, and the signed links that show them to anybody."""
 
 import io
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import av
 import httpx
+import itsdangerous.timed
 import pytest
 
-from app.base.settings import Settings, get_settings
 from app.domain.assets.models import Asset
 from app.domain.assets.service import add_asset, new_asset_id
-from app.wire import tickets
 from tests.fixtures.factories import Tenant, make_tenant
 from tests.fixtures.media import export_recording, h264_frames, record
 from tests.fixtures.web import Web
+from tests.fixtures.working import worker
 from workers.tasks.store_media import store_media
-
-
-@pytest.fixture(autouse=True)
-def process_settings(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Links are signed with the key of the process's own settings."""
-    assert settings.secret_key
-    monkeypatch.setenv("CAPTURE_SECRET_KEY", settings.secret_key.get_secret_value())
-    get_settings.cache_clear()
-    yield
-    get_settings.cache_clear()
 
 
 @pytest.fixture
@@ -104,7 +94,8 @@ async def test_images_go_with_their_video(
     made = (await api.post(f"/video/{video.id}/thumbnail", json={"time": 1})).json()["data"]
     stored = await web.context.storage.list_keys(f"{tenant.account_id}/assets/{made['id']}/")
     assert len(stored) == 1
-    assert (await api.delete(f"/video/{video.id}")).status_code == 200
+    async with worker(web.context):
+        assert (await api.delete(f"/video/{video.id}")).json()["data"]["removed"]["images"] == 1
     assert (await get_link(web, made["url"])).status_code == 404
     assert await web.context.storage.list_keys(f"{tenant.account_id}/assets/") == []
 
@@ -116,7 +107,9 @@ async def test_a_link_is_good_for_a_time_and_for_no_other_image(
     ticket, name = made["url"].split("/")[-2:]
     signed, _, signature = ticket.partition(".")
     assert (await get_link(web, f"/file/{signed}x.{signature}/{name}")).status_code == 403
-    monkeypatch.setattr(tickets, "FILE_TICKET_SECONDS", -1)
+    now = itsdangerous.timed.time.time()
+    late = now + web.context.settings.media_url_seconds + 2
+    monkeypatch.setattr(itsdangerous.timed.time, "time", lambda: late)
     assert (await get_link(web, made["url"])).status_code == 403
 
 

@@ -230,3 +230,22 @@ async def test_a_shutdown_says_going_away(server: Server, tenant: Tenant) -> Non
         server.stop()
         assert await socket.close_code() == 1001
     await server.ended()
+
+
+async def test_a_revoked_key_or_token_loses_its_sockets(
+    server: Server, context: Context, tenant: Tenant
+) -> None:
+    async with httpx.AsyncClient(base_url=server.url, headers={"x-access-token": tenant.api_key}) as client:
+        key = (await client.post("/api_keys", json={"name": "lost"})).json()["data"]
+        token = (await client.post("/capture/session/token", json={})).json()["data"]
+        secrets = (key["api_key"], token["token"], tenant.api_key)
+        unused = await ticket_path(server, key["api_key"])
+        async with sockets(server, *secrets) as (by_key, by_token, other):
+            assert (await client.delete(f"/api_keys/{key['id']}")).status_code == 200
+            assert await by_key.close_code() == 1008
+            assert (await client.delete(f"/client_tokens/{token['token_id']}")).status_code == 200
+            assert await by_token.close_code() == 1008
+            assert await heard_until_marker(context, tenant, other) == [[]]
+        async with connect(server.url.replace("http", "ws", 1) + unused, proxy=None) as connection:
+            await connection.wait_closed()
+        assert connection.close_code == 1008

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from app.domain.assets.models import Asset
-from app.domain.assets.service import delete_asset
+from app.domain.erasure.service import erase_asset
 from app.media.export import ExportedFile
 from tests.app.pages.conftest import Library
 from tests.fixtures.media import beeps, export_recording, flash_seconds, opus_packets, record
@@ -213,7 +213,7 @@ async def test_an_unknown_slug_is_answered_with_the_envelope(
 async def test_what_was_deleted_is_gone(client: httpx.AsyncClient, library: Library, video: Asset) -> None:
     slug = await library.cut((video, 0.0, 2.0))
     async with library.context.db.transaction() as session:
-        await delete_asset(session, await session.get_one(Asset, video.id))
+        await erase_asset(session, await session.get_one(Asset, video.id))
     for gone in (slug, video.playback_slug):
         assert (await client.get(f"/media/{gone}/stream.m3u8")).status_code == 404
 

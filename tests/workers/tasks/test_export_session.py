@@ -152,6 +152,7 @@ async def killed_at(
         "REDIS_URL": settings.redis_url or "",
         "CAPTURE_DATA_DIR": str(settings.data_dir),
         "CAPTURE_EXPORT_LEASE_SECONDS": str(LEASE_SECONDS),
+        "CAPTURE_SECRET_KEY": "test-secret",
     }
     async with turns:
         worker = await asyncio.create_subprocess_exec(

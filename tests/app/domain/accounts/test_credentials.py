@@ -7,6 +7,7 @@ from app.domain.accounts.credentials import (
     DEFAULT_TOKEN_SECONDS,
     MAX_TOKEN_SECONDS,
     Caller,
+    Scope,
     authenticate,
     create_account,
     create_client_token,
@@ -24,9 +25,11 @@ async def who(context: Context, secret: str | None) -> Caller:
 
 async def test_a_key_and_a_token_stand_for_their_account(context: Context) -> None:
     tenant, _ = await make_tenant(context), await make_tenant(context)
-    assert await who(context, tenant.api_key) == Caller(tenant.account_id, "api_key")
+    by_key = await who(context, tenant.api_key)
+    assert (by_key.account_id, by_key.kind) == (tenant.account_id, "api_key")
+    assert by_key.scopes == set(Scope)
     caller = await who(context, tenant.client_token)
-    assert caller == Caller(tenant.account_id, "client_token")
+    assert (caller.account_id, caller.kind) == (tenant.account_id, "client_token")
     with pytest.raises(Forbidden):
         caller.require_api_key()
 
@@ -97,7 +100,7 @@ async def test_the_first_key_is_made_once(context: Context) -> None:
     for secret in ("sk-first", "sk-first", "sk-second"):
         async with context.db.transaction() as session:
             await ensure_first_key(session, secret)
-    assert await who(context, "sk-first") == await who(context, "sk-second")
+    assert (await who(context, "sk-first")).account_id == (await who(context, "sk-second")).account_id
     async with context.db.transaction() as session:
         assert len((await session.scalars(select(Account.id))).all()) == 1
         assert len((await session.scalars(select(ApiKey.id))).all()) == 2

@@ -7,6 +7,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from app.base.errors import InvalidRequest
+from app.domain.transcripts.models import Utterance
 from app.domain.transcripts.search import MAX_QUERY_CHARACTERS, search_utterances
 from app.process import Context
 from tests.fixtures.factories import make_active, make_tenant, say
@@ -27,7 +28,11 @@ class Library:
 
     async def find(self, query: str, **more: Any) -> list[tuple[int, float]]:
         """Which utterances match, best first, and their scores."""
-        asked: dict[str, Any] = {"stream_ids": [self.stream_id], "limit": 10, "score_threshold": 0.0}
+        asked: dict[str, Any] = {
+            "owned": Utterance.stream_id == self.stream_id,
+            "limit": 10,
+            "score_threshold": 0.0,
+        }
         async with self.context.db.transaction() as session:
             found = await search_utterances(session, query, **asked | more)
         return [(SAID.index(match.utterance.text), round(match.score, 2)) for match in found]
@@ -66,8 +71,8 @@ async def test_nothing_matches_nothing(library: Library) -> None:
     assert await library.find("zebra") == []
     assert await library.find("the of it") == []  # stop words alone
     assert await library.find("!?! …") == []
-    assert await library.find("budget", stream_ids=[]) == []
-    assert await library.find("budget", stream_ids=None, asset_ids=["m-none"]) == []
+    assert await library.find("budget", owned=Utterance.stream_id == "rts-none") == []
+    assert await library.find("budget", owned=Utterance.asset_id == "m-none") == []
     assert await library.find("budget", limit=1) == [(4, 1.0)]
 
 
