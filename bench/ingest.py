@@ -137,9 +137,7 @@ async def run_round(
         measured.said[key] = measured.said.get(key, 0) + count
 
 
-async def measure(
-    names: Sequence[str], sessions: int, seconds: float, rounds: int
-) -> dict[str, Measured]:
+async def measure(names: Sequence[str], sessions: int, seconds: float, rounds: int) -> dict[str, Measured]:
     """Run all rounds, the servers taking turns."""
     results = {name: Measured() for name in names}
     cores = sorted(os.sched_getaffinity(0))

@@ -37,8 +37,8 @@ class Recording:
         _, message = gst_sdp.SDPMessage.new_from_text(sdp)
         offer = web_rtc.WebRTCSessionDescription.new(web_rtc.WebRTCSDPType.OFFER, message)
         self._do("set-remote-description", offer)
-        answer = self._do("create-answer", None).get_value("answer")
-        self._do("set-local-description", answer)
+        created = self._do("create-answer", None)  # the answer lives as long as this
+        self._do("set-local-description", created.get_value("answer"))
         if not self._gathered.wait(LIMIT_SECONDS):
             raise TimeoutError("no ICE candidates")
         return str(self._webrtc.get_property("local-description").sdp.as_text())

@@ -1,7 +1,8 @@
 """The folder where recorded media waits until storage has it: it outlives the process, and is taken up again.
 
 `<stream id>/<segment id>.<container>` is a segment, `<stream id>/<segment id>.json` its manifest, which is
-written after the segment's file was made and removed after the file.
+written after the segment's file was made and removed after the file. The manifest's last whole line counts:
+to add one costs the file system a fraction of what another file takes that replaces the first.
 """
 
 import asyncio
@@ -100,7 +101,7 @@ class Spool:
     def remove(self, manifest: Manifest) -> None:
         """Forget a segment that storage has, or that holds nothing."""
         manifest_path = self._manifest_path(manifest)
-        for path in (self.path(manifest), manifest_path.with_suffix(".new"), manifest_path):
+        for path in (self.path(manifest), manifest_path):
             path.unlink(missing_ok=True)
 
     def path(self, manifest: Manifest) -> Path:
@@ -156,7 +157,7 @@ class Spool:
         if media is not None and is_held(media):
             return None
         try:
-            manifest = Manifest.model_validate_json(files[".json"].read_bytes())
+            manifest = _read_manifest(files[".json"])
         except KeyError:  # its process died before it had a manifest, or while it was being removed
             for path in files.values():
                 path.unlink(missing_ok=True)
@@ -167,11 +168,8 @@ class Spool:
         return manifest if manifest.recorded is not None else self.salvage(manifest)
 
     def _keep(self, manifest: Manifest) -> None:
-        path = self._manifest_path(manifest)
-        new = path.with_suffix(".new")
-        new.unlink(missing_ok=True)
-        _write_durably(new, manifest.model_dump_json())
-        new.replace(path)
+        # A line break in front too: the line before may have been torn.
+        _write_durably(self._manifest_path(manifest), f"\n{manifest.model_dump_json()}\n")
 
     def _folder(self, stream_id: str) -> Path:
         return self._root / stream_id
@@ -180,8 +178,15 @@ class Spool:
         return self._folder(manifest.stream_id) / f"{manifest.segment_id}.json"
 
 
+def _read_manifest(path: Path) -> Manifest:
+    """Raises `ValidationError` where no line is whole."""
+    whole, _, _ = path.read_bytes().rpartition(b"\n")
+    return Manifest.model_validate_json(whole.rstrip(b"\n").rpartition(b"\n")[2])
+
+
 def _write_durably(path: Path, text: str) -> None:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    """Add `text` to the file at `path`, which is made where it is missing."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     with os.fdopen(handle, "w", encoding="ascii") as file:
         file.write(text)
         file.flush()

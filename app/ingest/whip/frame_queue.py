@@ -1,7 +1,7 @@
 """The bounded queue between a track's media path and its one reader."""
 
 import asyncio
-from collections import deque
+from collections.abc import Collection
 
 from app.ingest.turns import next_turn
 from app.media.frames import EncodedFrame
@@ -18,7 +18,7 @@ class FrameQueue:
     """
 
     def __init__(self) -> None:
-        self._frames: deque[EncodedFrame] = deque()
+        self._frames: list[EncodedFrame] = []
         self._bytes = 0
         self._closed = False
         self._changed = asyncio.Event()
@@ -44,17 +44,16 @@ class FrameQueue:
             self._waking.cancel()
         self._wake()
 
-    async def take(self) -> EncodedFrame | None:
-        """Return the next frame, or None once the queue is closed and empty."""
+    async def take(self) -> Collection[EncodedFrame]:
+        """Return all that is queued, at least one frame; none once the queue is closed and empty."""
         while not self._frames:
             if self._closed:
-                return None
+                return ()
             self._changed.clear()
             self._reader_waits = True
             await self._changed.wait()
-        frame = self._frames.popleft()
-        self._bytes -= len(frame.data)
-        return frame
+        taken, self._frames, self._bytes = self._frames, [], 0
+        return taken
 
     def _wake(self) -> None:
         self._waking = None

@@ -78,8 +78,9 @@ class WhipPeer:
 
     async def frames(self) -> AsyncIterator[EncodedFrame]:
         """Yield frames in decoding order until the publisher is gone or the peer is closed."""
-        while (frame := await self._queue.take()) is not None:
-            yield frame
+        while frames := await self._queue.take():
+            for frame in frames:
+                yield frame
 
     def takes(self, fragment: IceFragment) -> bool:
         """Whether the fragment belongs to this ICE session; else it asks for a restart."""
