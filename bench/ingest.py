@@ -7,7 +7,8 @@ falls on all of them, and the median round counts. Every server has one core, th
 MediaRecorder, which needs more than one from ten sessions on, has all.
 
 * OpenCapture: the product's receiver and recorder. MP4, each second of it flushed to the disk.
-* aiortc's MediaRecorder, as its documentation shows it: decodes, encodes with libx264 and AAC. To 10 sessions.
+* aiortc's MediaRecorder, as its documentation shows it: decodes, encodes with libx264 and AAC. To 10
+  sessions.
 * GStreamer's webrtcbin to mp4mux, nothing decoded or flushed. To 40 sessions.
   apt-get install gstreamer1.0-nice gstreamer1.0-plugins-base gstreamer1.0-plugins-good \\
       gstreamer1.0-plugins-bad python3-gi gir1.2-gst-plugins-bad-1.0
@@ -16,7 +17,7 @@ MediaRecorder, which needs more than one from ten sessions on, has all.
 
 A server that is not installed is left out, and the table says so.
 
-    python -m bench.ingest [--sessions N] [--seconds S] [--rounds R] [--servers ours,janus] [--goals]
+    python -m bench.ingest [--sessions N] [--seconds S] [--rounds R] [--servers ours,janus]
 """
 
 import argparse
@@ -202,9 +203,8 @@ def print_goals(shares: dict[str, float], sessions: int) -> bool:
     met = True
     for name, share in shares.items():
         if (goal := SERVERS[name].goals.get(sessions)) is not None:
-            print(
-                f"{share:.3f} of {SERVERS[name].title}; goal {goal:.3f}: {'met' if share <= goal else 'MISSED'}"
-            )
+            verdict = "met" if share <= goal else "MISSED"
+            print(f"{share:.3f} of {SERVERS[name].title}; goal {goal:.3f}: {verdict}")
             met = met and share <= goal
     return met
 

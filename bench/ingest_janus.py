@@ -10,7 +10,8 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +27,16 @@ _CONFIGURATION = {
         transports: { disable = "%(transports)s" }
     """,
     "janus.plugin.recordplay.jcfg": 'general: { path = "%(folder)s" }',
-    "janus.transport.http.jcfg": 'general: { http = true, port = %(port)d, ip = "127.0.0.1", base_path = "/janus" }',
+    "janus.transport.http.jcfg": """
+        general: { http = true, port = %(port)d, ip = "127.0.0.1", base_path = "/janus" }
+    """,
 }
 
 
 class Janus:
-    """A running Janus and one API session with it."""
+    """An API session with a running Janus."""
 
-    def __init__(self, process: subprocess.Popen[bytes], client: httpx.AsyncClient) -> None:
-        self.pid = process.pid
+    def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
         self._session = ""
         self._count = 0
@@ -97,9 +99,9 @@ def _free_port() -> int:
         return int(server.getsockname()[1])
 
 
-async def main(folder: Path) -> None:
-    """Answer `answer`, `processes` and `close` until the input ends."""
-    port = _free_port()
+@contextmanager
+def running_janus(folder: Path, port: int) -> Iterator[int]:
+    """Run Janus for the length of the block; gives its process id."""
     with tempfile.TemporaryDirectory(prefix="bench-janus-") as configuration:
         _write_configuration(Path(configuration), folder, port)
         process = subprocess.Popen(
@@ -109,24 +111,31 @@ async def main(folder: Path) -> None:
             stderr=subprocess.DEVNULL,
         )
         try:
-            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}/janus", timeout=30.0) as client:
-                janus = Janus(process, client)
-                await janus.connect()
-
-                async def answer(command: Command) -> str:
-                    return await janus.answer(command["sdp"])
-
-                async def processes(command: Command) -> list[int]:
-                    return [process.pid]
-
-                async def close(command: Command) -> dict[str, int]:
-                    await janus.close()
-                    return {}
-
-                await serve({"answer": answer, "processes": processes, "close": close})
+            yield process.pid
         finally:
             process.terminate()
             process.wait()
+
+
+async def main(folder: Path) -> None:
+    """Answer `answer`, `processes` and `close` until the input ends."""
+    port = _free_port()
+    with running_janus(folder, port) as process:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}/janus", timeout=30.0) as client:
+            janus = Janus(client)
+            await janus.connect()
+
+            async def answer(command: Command) -> str:
+                return await janus.answer(command["sdp"])
+
+            async def processes(command: Command) -> list[int]:
+                return [process]
+
+            async def close(command: Command) -> dict[str, int]:
+                await janus.close()
+                return {}
+
+            await serve({"answer": answer, "processes": processes, "close": close})
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Collection
 
-from app.ingest.turns import next_turn
+from app.ingest.turns import call_next_turn
 from app.media.frames import EncodedFrame
 
 MAX_QUEUED_FRAMES = 1024  # 20 s of audio, 34 s of a screen at 30 fps
@@ -23,7 +23,7 @@ class FrameQueue:
         self._closed = False
         self._changed = asyncio.Event()
         self._reader_waits = False
-        self._waking: asyncio.TimerHandle | None = None
+        self._is_waking = False
 
     def offer(self, frame: EncodedFrame) -> bool:
         """Take `frame`, or return False where the queue is full or closed."""
@@ -32,16 +32,14 @@ class FrameQueue:
             return False
         self._frames.append(frame)
         self._bytes += len(frame.data)
-        if self._reader_waits and self._waking is None:
-            loop = asyncio.get_running_loop()
-            self._waking = loop.call_at(next_turn(loop.time(), READ_SECONDS), self._wake)
+        if self._reader_waits and not self._is_waking:
+            self._is_waking = True
+            call_next_turn(READ_SECONDS, self._wake)
         return True
 
     def close(self) -> None:
         """Nothing more will come; what is queued can still be taken."""
         self._closed = True
-        if self._waking is not None:
-            self._waking.cancel()
         self._wake()
 
     async def take(self) -> Collection[EncodedFrame]:
@@ -56,6 +54,6 @@ class FrameQueue:
         return taken
 
     def _wake(self) -> None:
-        self._waking = None
+        self._is_waking = False
         self._reader_waits = False
         self._changed.set()

@@ -123,8 +123,7 @@ class WhipPeer:
 
     def on_rtp(self, packet: RtpPacket, now: float, wall_us: int) -> None:
         self._heard_at = now
-        self._receiver.on_rtp(packet, now, wall_us)
-        if self._receiver.is_unsettled or not self.started.is_set():
+        if self._receiver.on_rtp(packet, now, wall_us) or not self.started.is_set():
             self.started.set()
             self._port.hurry(HURRY_SECONDS)
             self._arm()
