@@ -166,13 +166,14 @@ def peak_megabytes(process: int) -> float:
 
 
 def refused_datagrams() -> int:
-    """UDP datagrams that came to a full socket buffer, of any process here."""
+    """Datagrams that came to a full socket buffer or a full queue of the loopback device, of any process."""
+    softnet = Path("/proc/net/softnet_stat").read_text(encoding="ascii").splitlines()
     names, values = (
         line.split()
         for line in Path("/proc/net/snmp").read_text(encoding="ascii").splitlines()
         if line.startswith("Udp:")
     )
-    return int(values[names.index("RcvbufErrors")])
+    return int(values[names.index("RcvbufErrors")]) + sum(int(line.split()[1], 16) for line in softnet)
 
 
 def print_table(results: dict[str, Measured], sessions: int) -> dict[str, float]:
@@ -193,7 +194,7 @@ def print_table(results: dict[str, Measured], sessions: int) -> dict[str, float]
             f"{statistics.median(found.core_share):>6.1%} {found.peak_megabytes:>8.0f} {found.sent:>8} "
             f"{found.lost:>6} {found.refused_datagrams:>7} {found.latest_seconds:>6.2f}"
         )
-    print("sent, lost: frames; refused: datagrams that found a full buffer; late: the publisher at its worst")
+    print("sent, lost: frames; refused: datagrams, by full buffers; late: the publisher at its worst")
     print(f"OpenCapture says: {results['ours'].said}")
     return shares
 

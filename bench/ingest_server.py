@@ -7,6 +7,7 @@ tracks has a recorder of its own, because one for both drops the picture where s
 """
 
 import asyncio
+import gc
 import os
 import sys
 import time
@@ -113,6 +114,7 @@ class MediaRecorderServer:
 
 async def main(which: str, folder: Path) -> None:
     """Answer `answer`, `processes` and `close` until the input ends."""
+    gc.freeze()  # as `app.main` does
     async with open_media_port() as port:
         server: Server = OurServer(folder, port) if which == "ours" else MediaRecorderServer(folder)
 

@@ -1,4 +1,4 @@
-"""What is recorded over a line that loses, delays and reorders: whole frames, nearly all sound, short freezes."""
+"""What is recorded over a line that loses, delays and reorders: whole frames, most sound, short freezes."""
 
 import asyncio
 from fractions import Fraction

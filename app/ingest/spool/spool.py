@@ -12,8 +12,9 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from pydantic import ValidationError
 
@@ -28,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
+_Job = tuple[Callable[[], Any], "asyncio.Future[Any]"]
+_Ended = tuple["asyncio.Future[Any]", Any, Exception | None]
 
 # Threads of its own: a storage that hangs in the process's common ones must not stop recording.
 THREADS = 4
@@ -41,6 +44,7 @@ class Spool:
         self._reserve_bytes = reserve_bytes
         self._sync = sync
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="spool")
+        self._jobs: list[_Job] = []
         # A stream's folder is not taken away between being made and being written to.
         self._folders = threading.Lock()
 
@@ -48,9 +52,25 @@ class Spool:
         self._threads.shutdown(wait=True)
 
     async def in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `work` in one of the spool's threads."""
+        """Run `work` in one of the spool's threads.
+
+        Recorders write at the same instants: what is asked for in one step of the event loop is shared out
+        among the threads at once, since handing over costs more than many a write.
+        """
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, lambda: work(*args, **kwargs))
+        done: asyncio.Future[T] = loop.create_future()
+        if not self._jobs:
+            loop.call_soon(self._share_out, loop)
+        self._jobs.append((partial(work, *args, **kwargs), done))
+        return await done
+
+    def _share_out(self, loop: asyncio.AbstractEventLoop) -> None:
+        jobs, self._jobs = self._jobs, []
+        for n in range(min(THREADS, len(jobs))):
+            try:
+                self._threads.submit(_do, jobs[n::THREADS], loop)
+            except RuntimeError as error:  # closed meanwhile
+                _settle([(done, None, error) for _, done in jobs[n::THREADS]])
 
     def name(self) -> str:
         """What this spool is called in the database: made once and kept in it. Raises `OSError`."""
@@ -176,6 +196,27 @@ class Spool:
 
     def _manifest_path(self, manifest: Manifest) -> Path:
         return self._folder(manifest.stream_id) / f"{manifest.segment_id}.json"
+
+
+def _do(jobs: list[_Job], loop: asyncio.AbstractEventLoop) -> None:
+    ended: list[_Ended] = []
+    for work, done in jobs:
+        try:
+            ended.append((done, work(), None))
+        except Exception as error:
+            ended.append((done, None, error))
+    with suppress(RuntimeError):  # the loop was closed meanwhile: nobody waits any more
+        loop.call_soon_threadsafe(_settle, ended)
+
+
+def _settle(ended: list[_Ended]) -> None:
+    for done, result, error in ended:
+        if done.done():  # cancelled
+            continue
+        if error is None:
+            done.set_result(result)
+        else:
+            done.set_exception(error)
 
 
 def _read_manifest(path: Path) -> Manifest:

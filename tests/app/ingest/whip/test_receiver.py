@@ -292,7 +292,9 @@ def test_nothing_is_sent_to_a_publisher_that_went_silent() -> None:
 
 def test_foreign_payload_types_are_ignored() -> None:
     bench = video_with()
-    bench.send(bench.rtp(1, DELTA)._replace(payload_type=127))
+    foreign = bench.rtp(1, DELTA)
+    foreign.payload_type = 127
+    bench.send(foreign)
     assert (len(bench.frames), bench.counters.packets) == (1, 1)
 
 
