@@ -58,6 +58,8 @@ class OurServer:
             "lost_packets": sum(peer.stats.lost for peer in self._peers),
             "nacked": sum(peer.stats.nacked for peer in self._peers),
             "dropped_frames": sum(peer.stats.dropped_frames for peer in self._peers),
+            "unknown_datagrams": self._port.routes.counters.unknown,
+            "ended_early": sum(peer.close_reason != "closed by this server" for peer in self._peers),
         }
 
     async def _record(self, peer: WhipPeer, number: int) -> None:
