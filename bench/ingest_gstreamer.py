@@ -8,11 +8,13 @@ carries the offers and answers: from the socket to the file all is GStreamer's.
 import json
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 FRAGMENT_MILLISECONDS = 1000
 LIMIT_SECONDS = 20.0
+END_SECONDS = 2.0
 _TO_FRAMES = {"H264": "rtph264depay ! h264parse", "OPUS": "rtpopusdepay ! opusparse"}
 
 
@@ -43,13 +45,12 @@ class Recording:
             raise TimeoutError("no ICE candidates")
         return str(self._webrtc.get_property("local-description").sdp.as_text())
 
-    def finish(self) -> None:
-        """Write the file's last fragment."""
+    def end(self) -> None:
+        """Have the file's last fragment written; the pipeline never ends as a whole, so nothing says when."""
         if self._entry is not None:
             self._entry.send_event(self._gst.Event.new_eos())
-            self._pipeline.get_bus().timed_pop_filtered(
-                int(LIMIT_SECONDS * self._gst.SECOND), self._gst.MessageType.EOS | self._gst.MessageType.ERROR
-            )
+
+    def free(self) -> None:
         self._pipeline.set_state(self._gst.State.NULL)
 
     def _do(self, signal: str, argument: Any) -> Any:
@@ -99,7 +100,10 @@ def main(folder: Path) -> None:
             answer = [os.getpid()]
         else:
             for recording in recordings:
-                recording.finish()
+                recording.end()
+            time.sleep(END_SECONDS)
+            for recording in recordings:
+                recording.free()
         print(json.dumps(answer), flush=True)
 
 
