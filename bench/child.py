@@ -4,13 +4,13 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 ANSWER_LIMIT_SECONDS = 120.0
-_LINE_LIMIT_BYTES = 1024 * 1024
+_LINE_LIMIT_BYTES = 16 * 1024 * 1024
 
 Command = dict[str, Any]
 Handler = Callable[[Command], Awaitable[Any]]
@@ -23,19 +23,27 @@ class Child:
         self._process = process
 
     @classmethod
-    async def start(cls, module: str, *arguments: str) -> "Child":
-        """Run `python -m module arguments` in the repository's root."""
+    async def start(cls, module: str, *arguments: str, cores: Collection[int] = ()) -> "Child":
+        """Run `python -m module arguments` in the repository's root, on `cores` where any are given."""
+        return await cls.run([sys.executable, "-m", module, *arguments], cores=cores)
+
+    @classmethod
+    async def run(cls, command: Sequence[str], *, cores: Collection[int] = ()) -> "Child":
+        """Run any program that speaks as `serve` does."""
+        pinned = ["taskset", "-c", ",".join(map(str, cores))] if cores else []
         process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            module,
-            *arguments,
+            *pinned,
+            *command,
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             limit=_LINE_LIMIT_BYTES,
         )
         return cls(process)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     async def ask(self, command: str, **fields: Any) -> Any:
         """Send a command and return its answer. Raises `RuntimeError` where the child ended."""

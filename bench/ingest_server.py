@@ -1,4 +1,4 @@
-"""Bench child: one of two servers that record whatever is published to them.
+"""Bench child: one of two servers in Python that record whatever is published to them into a folder.
 
 `ours` receives by `app.ingest.whip` and records by the product's `Recorder`, each part synced to the disk;
 finished segments stay in the spool.
@@ -7,15 +7,14 @@ tracks has a recorder of its own, because one for both drops the picture where s
 """
 
 import asyncio
-import resource
+import gc
+import os
 import sys
-import tempfile
 import time
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Literal, Protocol, cast
+from typing import Literal, Protocol, cast
 
-import av
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.contrib.media import MediaRecorder
 
@@ -57,12 +56,11 @@ class OurServer:
         await asyncio.gather(*(peer.close() for peer in self._peers))
         await asyncio.gather(*self._recordings)
         return {
-            "frames": sum(peer.tracks[0].stats.frames for peer in self._peers),
-            "pictures": sum(
-                peer.tracks[0].stats.frames for peer in self._peers if peer.tracks[0].codec.is_video
-            ),
             "lost_packets": sum(peer.tracks[0].stats.lost for peer in self._peers),
-            "bytes": sum(path.stat().st_size for path in self._folder.rglob("*.mp4")),
+            "nacked": sum(peer.tracks[0].stats.nacked for peer in self._peers),
+            "dropped_frames": sum(peer.tracks[0].stats.dropped_frames for peer in self._peers),
+            "unknown_datagrams": self._port.routes.counters.unknown,
+            "ended_early": sum(peer.close_reason != "closed by this server" for peer in self._peers),
         }
 
     async def _record(self, peer: WhipPeer, number: int) -> None:
@@ -114,42 +112,26 @@ class MediaRecorderServer:
         await asyncio.gather(*(connection.close() for connection in self._connections))
         for recorder in self._recorders:
             await recorder.stop()
-        pictures = 0
-        for path in self._folder.glob("*-video.mp4"):
-            with av.open(str(path)) as container:
-                pictures += sum(1 for packet in container.demux(video=0) if packet.size)
-        return {
-            "frames": pictures,
-            "pictures": pictures,
-            "lost_packets": 0,
-            "bytes": sum(path.stat().st_size for path in self._folder.iterdir()),
-        }
+        return {}
 
 
-async def main(which: str) -> None:
-    """Answer `answer`, `usage` and `close` until the input ends."""
-    with tempfile.TemporaryDirectory(prefix="bench-ingest-") as name:
-        async with open_media_port() as port:
-            server: Server = (
-                OurServer(Path(name), port) if which == "ours" else MediaRecorderServer(Path(name))
-            )
+async def main(which: str, folder: Path) -> None:
+    """Answer `answer`, `processes` and `close` until the input ends."""
+    gc.freeze()  # as `app.main` does
+    async with open_media_port() as port:
+        server: Server = OurServer(folder, port) if which == "ours" else MediaRecorderServer(folder)
 
-            async def answer(command: Command) -> str:
-                return await server.answer(command["kind"], command["sdp"])
+        async def answer(command: Command) -> str:
+            return await server.answer(command["kind"], command["sdp"])
 
-            async def usage(command: Command) -> dict[str, float]:
-                used = resource.getrusage(resource.RUSAGE_SELF)
-                return {
-                    "cpu_seconds": used.ru_utime + used.ru_stime,
-                    "at_seconds": time.monotonic(),
-                    "peak_megabytes": used.ru_maxrss / 1024,
-                }
+        async def processes(command: Command) -> list[int]:
+            return [os.getpid()]
 
-            async def close(command: Command) -> Any:
-                return await server.close()
+        async def close(command: Command) -> dict[str, int]:
+            return await server.close()
 
-            await serve({"answer": answer, "usage": usage, "close": close})
+        await serve({"answer": answer, "processes": processes, "close": close})
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1]))
+    asyncio.run(main(sys.argv[1], Path(sys.argv[2])))

@@ -17,7 +17,6 @@ class FrameBatches:
         self._name = name
         self._limit = limit
         self._frames: list[EncodedFrame] = []
-        self._arrived = asyncio.Event()
         self._closed = False
 
     def offer(self, frame: EncodedFrame) -> bool:
@@ -28,28 +27,23 @@ class FrameBatches:
                 logger.warning("%s is full: %d frames dropped so far", self._name, self.dropped_frames)
             return False
         self._frames.append(frame)
-        self._arrived.set()
         return True
 
     def close(self) -> None:
         """No more frames come; what is queued is still read."""
         self._closed = True
-        self._arrived.set()
 
     async def next(self, *, collect_seconds: float, idle_seconds: float) -> list[EncodedFrame] | None:
         """The frames of up to `collect_seconds`; empty after `idle_seconds` of none; None at the end.
 
         All readers with the same `collect_seconds` read at the same instants, and share the wake-up.
         """
-        if not self._frames and not self._closed:
-            self._arrived.clear()
-            try:
-                await asyncio.wait_for(self._arrived.wait(), idle_seconds)
-            except TimeoutError:
-                return []
-        if not self._closed:
-            now = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        until = loop.time() + idle_seconds
+        while not self._closed:
+            now = loop.time()
             await asyncio.sleep(next_turn(now, collect_seconds) - now)
+            if self._frames or now >= until:
+                break
         batch, self._frames = self._frames, []
-        self._arrived.clear()
         return batch or (None if self._closed else [])

@@ -14,6 +14,13 @@ def nal_units(data: bytes) -> list[bytes]:
     return [unit for unit in units if unit]
 
 
+def length_prefixed(data: bytes) -> bytes:
+    """An access unit as an MP4 sample (four-byte lengths, ISO/IEC 14496-15 clause 5.3.3); empty where it
+    holds no NAL unit."""
+    units = nal_units(data)
+    return b"".join(part for unit in units for part in (len(unit).to_bytes(4, "big"), unit))
+
+
 def length_prefixed_units(data: bytes) -> list[bytes]:
     """Split an MP4 sample (four-byte lengths, ISO/IEC 14496-15 clause 5.3.3) into its NAL units."""
     units, at = [], 0

@@ -8,15 +8,16 @@ import av
 
 from app.base.errors import InvalidRequest, Unprocessable
 from app.media.aac import read_aac_format
+from app.media.annexb import length_prefixed
+from app.media.fragments import Sample, fragment
 from app.media.frames import Codec, EncodedFrame
 from app.media.parts import Container, part_ends
 from app.media.templates import audio_template, video_template
 
-# Without delay_moov a track whose first frame comes late is moved to zero, and without frag_discont its
-# lateness goes into an edit list that players of fragments do not read. The trailing random access table
-# would only help a reader that seeks within one segment of a few seconds.
+# Without delay_moov a header describes no stream whose description is in its first frame, and without
+# frag_discont that frame's time goes into an edit list that players of fragments do not read.
 _MP4_FLAGS = "empty_moov+delay_moov+default_base_moof+frag_discont+skip_trailer"
-_FRAGMENT_US = 1_000_000  # a part that took longer is several fragments
+_FRAGMENT_SECONDS = 1  # a part that took longer is several fragments
 _LONE_FRAME_US = {Codec.H264: 66_667, Codec.VP8: 66_667, Codec.OPUS: 20_000, Codec.AAC: 21_333}
 _LONGEST_LAST_FRAME_US = 1_000_000
 
@@ -115,7 +116,7 @@ class SegmentMuxer:
             self._describe(frame)
             self._first = frame
             self._zero_us = frame.captured_at_us if self._zero_us is None else self._zero_us
-        ticks = self._ticks(frame.captured_at_us)
+        ticks = max(self._ticks(frame.captured_at_us), 0)  # an MP4 has no time before its zero
         if self._frames:
             newest = self._frames[-1]
             gap_us = frame.captured_at_us - newest.frame.captured_at_us
@@ -166,19 +167,41 @@ class SegmentMuxer:
                 raise
 
     def _part(self, frames: list[_Timed], end_ticks: int) -> tuple[bytes, int]:
-        """The frames' fragments or clusters, behind the header where they are the first, and how many.
+        """The frames' fragments or clusters, behind the header where they are the first, and how many."""
+        if self.container == "webm":
+            return self._clusters(frames, end_ticks)
+        shown = [(timed, data) for timed in frames if (data := _sample_data(timed.frame))]
+        if not shown:  # frames without a picture
+            return b"", 0
+        parts = [] if self._fragment_count else [self._mp4_header(shown[0][0])]
+        number, samples = self._fragment_count, list[Sample]()
+        began = shown[0][0].ticks
+        for n, (timed, data) in enumerate(shown, 1):
+            ends_at = shown[n][0].ticks if n < len(shown) else end_ticks
+            is_sync = timed.frame.is_keyframe or not self._codec.is_video
+            samples.append(Sample(data, max(ends_at - timed.ticks, 1), is_sync))
+            if ends_at - began >= _FRAGMENT_SECONDS * self._codec.clock_rate_hz or n == len(shown):
+                number += 1
+                parts.append(fragment(number, began, samples))
+                samples, began = [], ends_at
+        return b"".join(parts), number - self._fragment_count
 
-        Each is a muxer's whole run: PyAV cannot tell FFmpeg to end a fragment, and this costs 0.1 ms.
-        """
-        file = io.BytesIO()
+    def _mp4_header(self, first: _Timed) -> bytes:
+        """FFmpeg's, which knows how each codec is described."""
+        file = self._muxed([first], [first.ticks + 1], {"movflags": _MP4_FLAGS})
+        return file.getvalue()[: part_ends(file, "mp4")[0]]
+
+    def _clusters(self, frames: list[_Timed], end_ticks: int) -> tuple[bytes, int]:
+        """A muxer's whole run: PyAV cannot tell FFmpeg to end a cluster."""
         # WebM that is live has no index and no length: nothing before a cluster tells of what comes after.
-        options = {"live": "1"}
-        if self.container == "mp4":
-            options = {
-                "movflags": _MP4_FLAGS,
-                "frag_duration": str(_FRAGMENT_US),
-                "fragment_index": str(self._fragment_count + 1),
-            }
+        file = self._muxed(frames, [*(later.ticks for later in frames[1:]), end_ticks], {"live": "1"})
+        ends = part_ends(file, "webm")
+        if not ends:  # frames without a picture, which the muxer leaves out
+            return b"", 0
+        return file.getvalue()[ends[0] if self._fragment_count else 0 :], len(ends) - 1
+
+    def _muxed(self, frames: list[_Timed], ends: list[int], options: dict[str, str]) -> io.BytesIO:
+        file = io.BytesIO()
         time_base = Fraction(1, self._codec.clock_rate_hz)
         with av.open(file, "w", format=self.container, options=options) as output:
             template, kept_aside = self._sound or (self._template, b"")
@@ -187,7 +210,6 @@ class SegmentMuxer:
             stream.time_base = time_base
             if kept_aside:
                 stream.codec_context.extradata = kept_aside
-            ends = [*(later.ticks for later in frames[1:]), end_ticks]
             for timed, ends_at in zip(frames, ends, strict=True):
                 packet = av.Packet(timed.frame.data)
                 packet.stream, packet.time_base = stream, time_base
@@ -195,10 +217,7 @@ class SegmentMuxer:
                 packet.duration = max(ends_at - timed.ticks, 1)
                 packet.is_keyframe = timed.frame.is_keyframe or not self._codec.is_video
                 output.mux_one(packet)
-        ends = part_ends(file, self.container)
-        if not ends:  # frames without a picture, which the muxer leaves out
-            return b"", 0
-        return file.getvalue()[ends[0] if self._fragment_count else 0 :], len(ends) - 1
+        return file
 
     def _ticks(self, at_us: int) -> int:
         assert self._zero_us is not None
@@ -215,6 +234,10 @@ class SegmentMuxer:
         if self._codec is Codec.AAC:
             return newest.captured_at_us + read_aac_format(newest.description).unit_us
         return newest.captured_at_us + min(self._last_gap_us, _LONGEST_LAST_FRAME_US)
+
+
+def _sample_data(frame: EncodedFrame) -> bytes:
+    return length_prefixed(frame.data) if frame.codec is Codec.H264 else frame.data
 
 
 def opus_duration_us(packet: bytes) -> int:

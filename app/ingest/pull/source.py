@@ -50,8 +50,9 @@ class PulledSource:
                 )
                 ended = asyncio.create_task(self._read(self._reader))
                 try:
-                    while not self._closed.is_set() and (frame := await self._queue.take()) is not None:
-                        yield frame
+                    while not self._closed.is_set() and (frames := await self._queue.take()):
+                        for frame in frames:
+                            yield frame
                 finally:
                     self._reader.stop()
                 if not self._closed.is_set():

@@ -20,8 +20,9 @@ class RtspPublisher:
 
     async def frames(self) -> AsyncIterator[EncodedFrame]:
         """Yield frames in decoding order until the publisher is gone or closed."""
-        while (frame := await self._queue.take()) is not None:
-            yield frame
+        while frames := await self._queue.take():
+            for frame in frames:
+                yield frame
 
     def request_keyframe(self) -> None:
         """Does nothing: a recorder cannot be asked over RTSP, and sends key frames by itself."""

@@ -10,7 +10,7 @@ from app.ingest.rtsp.frame_clock import FrameClock, RecorderClock
 from app.ingest.rtsp.sync_data import SyncTime, take_aac_sync, take_h264_sync
 from app.ingest.whip.assembler import FrameAssembler
 from app.ingest.whip.depacketizers import H264Depacketizer
-from app.ingest.whip.packets import MediaPacket, RtpPacket, parse_rtp, signed_difference
+from app.ingest.whip.packets import RtpPacket, parse_rtp, signed_difference
 from app.ingest.whip.receiver import ntp_to_unix_us
 from app.ingest.whip.statistics import TrackCounters
 from app.media.aac import SAMPLES_PER_UNIT
@@ -83,10 +83,8 @@ class TrackReader:
         return bool(lost)
 
     def _take_video(self, packet: RtpPacket, after_loss: bool, wall_us: int) -> None:
-        media = MediaPacket(
-            packet.sequence_number, packet.timestamp, packet.marker, packet.payload, after_loss
-        )
-        for frame in self._assembler.push(media):
+        packet.after_loss = after_loss
+        for frame in self._assembler.push(packet):
             self.counters.keyframes += frame.is_keyframe
             data, sync = take_h264_sync(frame.data)
             timestamp = self._extended(frame.timestamp)

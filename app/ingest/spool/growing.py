@@ -16,6 +16,7 @@ class GrowingFile:
 
     def __init__(self, path: Path, *, reserve_bytes: int, sync: bool = True) -> None:
         self.size_bytes = 0
+        self._written_bytes = 0  # with what is provisional
         self._sync = sync
         self._reserve_bytes = reserve_bytes
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -28,11 +29,15 @@ class GrowingFile:
         try:
             self._check_room(len(part))
             _write_all(self._file, part, self.size_bytes)
-            os.ftruncate(self._file, self.size_bytes + len(part))
+            end = self.size_bytes + len(part)
+            if end < self._written_bytes:  # a longer provisional part was there
+                os.ftruncate(self._file, end)
+            self._written_bytes = end
             if self._sync:
                 os.fdatasync(self._file)
         except OSError:
             os.ftruncate(self._file, self.size_bytes)
+            self._written_bytes = self.size_bytes
             raise
         if not provisional:
             self.size_bytes += len(part)

@@ -1,7 +1,8 @@
 """The folder where recorded media waits until storage has it: it outlives the process, and is taken up again.
 
 `<stream id>/<segment id>.<container>` is a segment, `<stream id>/<segment id>.json` its manifest, which is
-written after the segment's file was made and removed after the file.
+written after the segment's file was made and removed after the file. The manifest's last whole line counts:
+to add one costs the file system a fraction of what another file takes that replaces the first.
 """
 
 import asyncio
@@ -11,8 +12,9 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from pydantic import ValidationError
 
@@ -27,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
+_Job = tuple[Callable[[], Any], "asyncio.Future[Any]"]
+_Ended = tuple["asyncio.Future[Any]", Any, Exception | None]
 
 # Threads of its own: a storage that hangs in the process's common ones must not stop recording.
 THREADS = 4
@@ -40,6 +44,7 @@ class Spool:
         self._reserve_bytes = reserve_bytes
         self._sync = sync
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="spool")
+        self._jobs: list[_Job] = []
         # A stream's folder is not taken away between being made and being written to.
         self._folders = threading.Lock()
 
@@ -47,9 +52,25 @@ class Spool:
         self._threads.shutdown(wait=True)
 
     async def in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `work` in one of the spool's threads."""
+        """Run `work` in one of the spool's threads.
+
+        Recorders write at the same instants: what is asked for in one step of the event loop is shared out
+        among the threads at once, since handing over costs more than many a write.
+        """
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, lambda: work(*args, **kwargs))
+        done: asyncio.Future[T] = loop.create_future()
+        if not self._jobs:
+            loop.call_soon(self._share_out, loop)
+        self._jobs.append((partial(work, *args, **kwargs), done))
+        return await done
+
+    def _share_out(self, loop: asyncio.AbstractEventLoop) -> None:
+        jobs, self._jobs = self._jobs, []
+        for n in range(min(THREADS, len(jobs))):
+            try:
+                self._threads.submit(_do, jobs[n::THREADS], loop)
+            except RuntimeError as error:  # closed meanwhile
+                _settle([(done, None, error) for _, done in jobs[n::THREADS]])
 
     def name(self) -> str:
         """What this spool is called in the database: made once and kept in it. Raises `OSError`."""
@@ -100,7 +121,7 @@ class Spool:
     def remove(self, manifest: Manifest) -> None:
         """Forget a segment that storage has, or that holds nothing."""
         manifest_path = self._manifest_path(manifest)
-        for path in (self.path(manifest), manifest_path.with_suffix(".new"), manifest_path):
+        for path in (self.path(manifest), manifest_path):
             path.unlink(missing_ok=True)
 
     def path(self, manifest: Manifest) -> Path:
@@ -156,7 +177,7 @@ class Spool:
         if media is not None and is_held(media):
             return None
         try:
-            manifest = Manifest.model_validate_json(files[".json"].read_bytes())
+            manifest = _read_manifest(files[".json"])
         except KeyError:  # its process died before it had a manifest, or while it was being removed
             for path in files.values():
                 path.unlink(missing_ok=True)
@@ -167,11 +188,8 @@ class Spool:
         return manifest if manifest.recorded is not None else self.salvage(manifest)
 
     def _keep(self, manifest: Manifest) -> None:
-        path = self._manifest_path(manifest)
-        new = path.with_suffix(".new")
-        new.unlink(missing_ok=True)
-        _write_durably(new, manifest.model_dump_json())
-        new.replace(path)
+        # A line break in front too: the line before may have been torn.
+        _write_durably(self._manifest_path(manifest), f"\n{manifest.model_dump_json()}\n")
 
     def _folder(self, stream_id: str) -> Path:
         return self._root / stream_id
@@ -180,8 +198,36 @@ class Spool:
         return self._folder(manifest.stream_id) / f"{manifest.segment_id}.json"
 
 
+def _do(jobs: list[_Job], loop: asyncio.AbstractEventLoop) -> None:
+    ended: list[_Ended] = []
+    for work, done in jobs:
+        try:
+            ended.append((done, work(), None))
+        except Exception as error:
+            ended.append((done, None, error))
+    with suppress(RuntimeError):  # the loop was closed meanwhile: nobody waits any more
+        loop.call_soon_threadsafe(_settle, ended)
+
+
+def _settle(ended: list[_Ended]) -> None:
+    for done, result, error in ended:
+        if done.done():  # cancelled
+            continue
+        if error is None:
+            done.set_result(result)
+        else:
+            done.set_exception(error)
+
+
+def _read_manifest(path: Path) -> Manifest:
+    """Raises `ValidationError` where no line is whole."""
+    whole, _, _ = path.read_bytes().rpartition(b"\n")
+    return Manifest.model_validate_json(whole.rstrip(b"\n").rpartition(b"\n")[2])
+
+
 def _write_durably(path: Path, text: str) -> None:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    """Add `text` to the file at `path`, which is made where it is missing."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     with os.fdopen(handle, "w", encoding="ascii") as file:
         file.write(text)
         file.flush()

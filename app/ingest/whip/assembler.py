@@ -1,15 +1,14 @@
 """Builds whole frames from packets in sequence, and lets no frame through that could not be decoded."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from app.ingest.whip.depacketizers import Depacketizer
-from app.ingest.whip.packets import MalformedPayload, MediaPacket
+from app.ingest.whip.packets import MalformedPayload, RtpPacket
 from app.ingest.whip.statistics import TrackCounters
 
 
-@dataclass(frozen=True, slots=True)
-class AssembledFrame:
+class AssembledFrame(NamedTuple):
     """One access unit with its 32-bit RTP timestamp."""
 
     data: bytes
@@ -36,7 +35,7 @@ class FrameAssembler:
         self._gap = False
         self.needs_keyframe = is_video
 
-    def push(self, packet: MediaPacket) -> Iterator[AssembledFrame]:
+    def push(self, packet: RtpPacket) -> Iterator[AssembledFrame]:
         """Take the next packet in sequence; yield the frames it completes."""
         if packet.after_loss:
             self.mark_gap()
@@ -61,7 +60,7 @@ class FrameAssembler:
         self._gap = True
         self.needs_keyframe = self._is_video
 
-    def _begin(self, packet: MediaPacket) -> None:
+    def _begin(self, packet: RtpPacket) -> None:
         self._open, self._timestamp = True, packet.timestamp
         # Behind a loss, and at the very start, this may be the middle of a frame.
         uncertain = packet.after_loss or self._first

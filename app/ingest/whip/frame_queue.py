@@ -1,9 +1,9 @@
 """The bounded queue between a track's media path and its one reader."""
 
 import asyncio
-from collections import deque
+from collections.abc import Collection
 
-from app.ingest.turns import next_turn
+from app.ingest.turns import call_next_turn
 from app.media.frames import EncodedFrame
 
 MAX_QUEUED_FRAMES = 1024  # 20 s of audio, 34 s of a screen at 30 fps
@@ -18,12 +18,12 @@ class FrameQueue:
     """
 
     def __init__(self) -> None:
-        self._frames: deque[EncodedFrame] = deque()
+        self._frames: list[EncodedFrame] = []
         self._bytes = 0
         self._closed = False
         self._changed = asyncio.Event()
         self._reader_waits = False
-        self._waking: asyncio.TimerHandle | None = None
+        self._is_waking = False
 
     def offer(self, frame: EncodedFrame) -> bool:
         """Take `frame`, or return False where the queue is full or closed."""
@@ -32,31 +32,28 @@ class FrameQueue:
             return False
         self._frames.append(frame)
         self._bytes += len(frame.data)
-        if self._reader_waits and self._waking is None:
-            loop = asyncio.get_running_loop()
-            self._waking = loop.call_at(next_turn(loop.time(), READ_SECONDS), self._wake)
+        if self._reader_waits and not self._is_waking:
+            self._is_waking = True
+            call_next_turn(READ_SECONDS, self._wake)
         return True
 
     def close(self) -> None:
         """Nothing more will come; what is queued can still be taken."""
         self._closed = True
-        if self._waking is not None:
-            self._waking.cancel()
         self._wake()
 
-    async def take(self) -> EncodedFrame | None:
-        """Return the next frame, or None once the queue is closed and empty."""
+    async def take(self) -> Collection[EncodedFrame]:
+        """Return all that is queued, at least one frame; none once the queue is closed and empty."""
         while not self._frames:
             if self._closed:
-                return None
+                return ()
             self._changed.clear()
             self._reader_waits = True
             await self._changed.wait()
-        frame = self._frames.popleft()
-        self._bytes -= len(frame.data)
-        return frame
+        taken, self._frames, self._bytes = self._frames, [], 0
+        return taken
 
     def _wake(self) -> None:
-        self._waking = None
+        self._is_waking = False
         self._reader_waits = False
         self._changed.set()

@@ -33,15 +33,11 @@ class SharedProtocol(StunProtocol):
         self.ip_version: int = ipaddress.ip_address(first.host).version
         self.addresses: dict[Address, None] = {}
         self.ssrcs: dict[bytes, None] = {}
+        self.selected: Address | None = None
         self.take_media: TakeMedia = connection.take_media
         self._connection = connection
         self._routes = port.routes
         self._send = port.send
-
-    @property
-    def selected(self) -> Address | None:
-        """Where the connection sends to; None until ICE has chosen."""
-        return self._connection.selected
 
     def take_other(self, data: bytes) -> None:
         """Queue DTLS or early media for the handshake."""
@@ -142,7 +138,12 @@ class IngestConnection(aioice.Connection):
             type="prflx",
         )
         self._nominated[reached.component] = CandidatePair(protocol, reached)
+        self._send_to(address)
+
+    def _send_to(self, address: Address) -> None:
         self.selected = address
+        for protocol in self._shared:  # each packet is held against it there
+            protocol.selected = address
 
     def restart(self, remote_username: str, remote_password: str) -> None:
         """Begin a new ICE session (RFC 8445 section 9) over the same port.
@@ -195,7 +196,7 @@ class IngestConnection(aioice.Connection):
         """Note the pair that ICE nominates."""
         super().check_complete(pair)
         if self._nominated.get(pair.component) is pair:
-            self.selected = pair.remote_addr
+            self._send_to(pair.remote_addr)
 
     async def query_consent(self) -> None:
         """Send no consent checks of our own: arriving media is the consent (RFC 7675 section 5.1).

@@ -24,7 +24,8 @@ from app.ingest.turns import next_turn
 from app.ingest.whip.routing import Address, Routes
 
 # The length of a turn by the datagrams that came in a second; all divide the intervals of other timers.
-TURN_SECONDS = ((1000.0, 0.100), (4000.0, 0.020), (math.inf, 0.010))
+# The receive buffer holds 3600 of them.
+TURN_SECONDS = ((1000.0, 0.100), (20_000.0, 0.050), (math.inf, 0.020))
 QUICK_TURN_SECONDS = 0.010
 QUIET_SECONDS = 1.0  # without media: back to being woken by the event loop
 TURN_DATAGRAMS = 512  # then other work of the loop has its turn, and reading goes on at once

@@ -2,7 +2,6 @@
 
 import struct
 from dataclasses import dataclass
-from typing import NamedTuple
 
 _HEADER = struct.Struct("!BBHLL")
 _EXTENSION = struct.Struct("!HH")
@@ -12,8 +11,12 @@ class MalformedPayload(ValueError):
     """An RTP payload that breaks its codec's payload format."""
 
 
-class RtpPacket(NamedTuple):
-    """An RTP packet without its header extensions, which nothing here negotiates."""
+@dataclass(slots=True)
+class RtpPacket:
+    """An RTP packet (RFC 3550 section 5.1) without its header extensions, which nothing here negotiates.
+
+    `after_loss` says that the packet before it, in sequence, was given up.
+    """
 
     payload_type: int
     marker: bool
@@ -21,6 +24,7 @@ class RtpPacket(NamedTuple):
     timestamp: int  # 32 bits
     ssrc: int
     payload: bytes
+    after_loss: bool = False
 
 
 def parse_rtp(data: bytes) -> RtpPacket | None:
@@ -42,20 +46,6 @@ def parse_rtp(data: bytes) -> RtpPacket | None:
         if start > end:
             return None
     return RtpPacket(second & 0x7F, second > 0x7F, sequence_number, timestamp, ssrc, data[start:end])
-
-
-@dataclass(slots=True)
-class MediaPacket:
-    """What the media path needs of an RTP packet (RFC 3550 section 5.1).
-
-    `after_loss` says that the packet before it, in sequence, was given up.
-    """
-
-    sequence_number: int  # 16 bits
-    timestamp: int  # 32 bits
-    marker: bool
-    payload: bytes
-    after_loss: bool = False
 
 
 def signed_difference(value: int, reference: int, bits: int) -> int:

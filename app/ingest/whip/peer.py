@@ -128,8 +128,7 @@ class WhipPeer:
         track = self._by_payload_type.get(packet.payload_type)
         if track is None or track.is_closed:
             return
-        track.receiver.on_rtp(packet, now, wall_us)
-        if track.receiver.is_unsettled or not self.started.is_set():
+        if track.receiver.on_rtp(packet, now, wall_us) or not self.started.is_set():
             self.started.set()
             self._port.hurry(HURRY_SECONDS)
             self._arm()
@@ -219,8 +218,9 @@ class WhipTrack:
 
     async def frames(self) -> AsyncIterator[EncodedFrame]:
         """Yield frames in decoding order until the publisher is gone or the track is closed."""
-        while (frame := await self._queue.take()) is not None:
-            yield frame
+        while frames := await self._queue.take():
+            for frame in frames:
+                yield frame
 
     def request_keyframe(self) -> None:
         """Ask the publisher for a key frame until one comes; no effect on audio."""

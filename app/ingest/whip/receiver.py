@@ -11,7 +11,7 @@ from app.ingest.whip.assembler import AssembledFrame, FrameAssembler
 from app.ingest.whip.depacketizers import make_depacketizer
 from app.ingest.whip.feedback import FeedbackWriter, ReceiveCap
 from app.ingest.whip.keyframes import FIRST_WAIT_SECONDS, KeyframeRequests
-from app.ingest.whip.packets import MediaPacket, RtpPacket, signed_difference
+from app.ingest.whip.packets import RtpPacket, signed_difference
 from app.ingest.whip.reorder import ReorderBuffer
 from app.ingest.whip.statistics import ReceptionStatistics, TrackCounters
 from app.ingest.whip.wallclock import WallClock
@@ -72,28 +72,29 @@ class TrackReceiver:
         self._next_report = float("inf")
         self._bytes_reported = 0
 
-    def on_rtp(self, packet: RtpPacket, now: float, wall_us: int) -> None:
-        """Take an RTP packet, media or retransmission (RFC 4588)."""
-        sequence_number, payload = packet.sequence_number, packet.payload
+    def on_rtp(self, packet: RtpPacket, now: float, wall_us: int) -> bool:
+        """Take an RTP packet, media or retransmission (RFC 4588); return `is_unsettled`."""
         if packet.payload_type == self._payload_type:
             if packet.ssrc != self._ssrc and not self._switch_ssrc(packet, now, wall_us):
-                return
-            self._reception.on_packet(sequence_number, packet.timestamp, now)
+                return False
+            self._reception.on_packet(packet.sequence_number, packet.timestamp, now)
             if not self._clock.has_reports:
                 self._clock.on_arrival(self._extend(packet.timestamp), wall_us)
         elif packet.payload_type == self._rtx_payload_type and self._ssrc is not None:
-            if len(payload) < 2:
-                return
-            sequence_number, payload = int.from_bytes(payload[:2], "big"), payload[2:]
+            if len(packet.payload) < 2:
+                return False
+            packet.sequence_number = int.from_bytes(packet.payload[:2], "big")
+            packet.payload = packet.payload[2:]
         else:
-            return
+            return False
         self._heard_at = now
         self._counters.packets += 1
-        self._counters.bytes += len(payload)
-        media = MediaPacket(sequence_number, packet.timestamp, packet.marker, payload)
-        self._assemble(self._buffer.push(media, now))
+        self._counters.bytes += len(packet.payload)
+        self._assemble(self._buffer.push(packet, now))
         if self.is_unsettled:
             self._react(now)
+            return self.is_unsettled
+        return False
 
     @property
     def is_unsettled(self) -> bool:
@@ -189,7 +190,7 @@ class TrackReceiver:
         self._counters.sender_skew_us = self._clock.sender_skew_us
         self._release_held()
 
-    def _assemble(self, packets: Sequence[MediaPacket]) -> None:
+    def _assemble(self, packets: Sequence[RtpPacket]) -> None:
         for packet in packets:
             for frame in self._assembler.push(packet):
                 self._emit(frame)

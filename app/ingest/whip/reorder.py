@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.ingest.whip.packets import MediaPacket, signed_difference
+from app.ingest.whip.packets import RtpPacket, signed_difference
 from app.ingest.whip.statistics import TrackCounters
 
 # At once, then 80 ms after (a usual round trip with its jitter), then at doubled distances.
@@ -32,7 +32,7 @@ class ReorderBuffer:
         self._counters = counters
         self._next: int | None = None  # extended sequence number to release next
         self._highest = 0
-        self._waiting: dict[int, MediaPacket] = {}
+        self._waiting: dict[int, RtpPacket] = {}
         self._missing: dict[int, _Missing] = {}  # in rising order, of number and of age alike
         self._gap = False
         self._restart_at: int | None = None
@@ -49,7 +49,7 @@ class ReorderBuffer:
             return missing.since
         return None
 
-    def push(self, packet: MediaPacket, now: float) -> Sequence[MediaPacket]:
+    def push(self, packet: RtpPacket, now: float) -> Sequence[RtpPacket]:
         """Take a packet and return those that are now in sequence."""
         if self._next is None:
             self._next = packet.sequence_number
@@ -66,7 +66,7 @@ class ReorderBuffer:
         if number < self._next or number in self._waiting:
             self._counters.duplicates += 1
             return ()
-        released: list[MediaPacket] = []
+        released: list[RtpPacket] = []
         if number > self._highest + _MAX_GAP:
             released = self.flush()
             self._counters.lost += number - self._next
@@ -83,16 +83,16 @@ class ReorderBuffer:
             released.extend(self._skip())
         return released
 
-    def give_up(self, now: float) -> Sequence[MediaPacket]:
+    def give_up(self, now: float) -> Sequence[RtpPacket]:
         """Stop waiting for what is missing for too long and return what that sets free."""
-        released: list[MediaPacket] = []
+        released: list[RtpPacket] = []
         while (since := self.missing_since) is not None and since + self._give_up_seconds <= now:
             released.extend(self._skip())
         return released
 
-    def flush(self) -> list[MediaPacket]:
+    def flush(self) -> list[RtpPacket]:
         """Give up everything that is missing and return everything that waits."""
-        released: list[MediaPacket] = []
+        released: list[RtpPacket] = []
         while self._missing:
             released.extend(self._skip())
         return released
@@ -117,7 +117,7 @@ class ReorderBuffer:
         nack = min(missing.next_nack for missing in self._missing.values())
         return min(nack, since + self._give_up_seconds)
 
-    def _push_far_behind(self, packet: MediaPacket) -> Sequence[MediaPacket]:
+    def _push_far_behind(self, packet: RtpPacket) -> Sequence[RtpPacket]:
         """A very old duplicate, or a numbering that started anew: two in a row tell (RFC 3550 A.1)."""
         if packet.sequence_number != self._restart_at:
             self._restart_at = (packet.sequence_number + 1) & 0xFFFF
@@ -131,7 +131,7 @@ class ReorderBuffer:
         self._gap = False
         return [*released, packet]
 
-    def _skip(self) -> list[MediaPacket]:
+    def _skip(self) -> list[RtpPacket]:
         """Give up the oldest run of missing packets."""
         assert self._next is not None
         while self._missing.pop(self._next, None) is not None:
@@ -140,9 +140,9 @@ class ReorderBuffer:
             self._gap = True
         return self._release()
 
-    def _release(self) -> list[MediaPacket]:
+    def _release(self) -> list[RtpPacket]:
         assert self._next is not None
-        released: list[MediaPacket] = []
+        released: list[RtpPacket] = []
         while (packet := self._waiting.pop(self._next, None)) is not None:
             if self._gap:
                 packet.after_loss, self._gap = True, False

@@ -37,10 +37,7 @@ class Member(Protocol):
     ip_version: int
     addresses: dict[Address, None]
     ssrcs: dict[bytes, None]
-
-    @property
-    def selected(self) -> Address | None:
-        """Where it is sent to; None until ICE has chosen."""
+    selected: Address | None  # where it is sent to; None until ICE has chosen
 
     def take_media(self, data: bytes, now: float, wall_us: int) -> Taken:
         """Take SRTP or SRTCP."""
@@ -138,7 +135,6 @@ class Routes:
         if member is not None:
             taken = member.take_media(data, now, wall_us)
             if taken is Taken.YES:
-                self.counters.media += 1
                 if address != member.selected:
                     self._move(member, address)
             elif taken is Taken.EARLY:

@@ -1,6 +1,6 @@
 from app.ingest.whip.assembler import AssembledFrame, FrameAssembler
 from app.ingest.whip.depacketizers import H264Depacketizer, OpusDepacketizer, Vp8Depacketizer
-from app.ingest.whip.packets import MediaPacket
+from app.ingest.whip.packets import RtpPacket
 from app.ingest.whip.statistics import TrackCounters
 
 SPS, PPS = bytes.fromhex("6742c01f"), bytes.fromhex("68ce3c80")
@@ -17,7 +17,7 @@ class Line:
         self._lost = False
 
     def send(self, timestamp: int, payload: bytes, *, marker: bool = True) -> list[AssembledFrame]:
-        packet = MediaPacket(0, timestamp, marker, payload, after_loss=self._lost)
+        packet = RtpPacket(96, marker, 0, timestamp, 1, payload, after_loss=self._lost)
         self._lost = False
         return list(self.assembler.push(packet))
 
@@ -119,7 +119,7 @@ def test_padding_is_no_frame() -> None:
 
 def test_a_taker_that_is_full_can_mark_a_gap_while_it_takes() -> None:
     line, _ = video()
-    for _ in line.assembler.push(MediaPacket(0, 0, True, KEY)):
+    for _ in line.assembler.push(RtpPacket(96, True, 0, 0, 1, KEY)):
         line.assembler.mark_gap()
     assert not line.send(3000, DELTA)
     (key,) = line.send(6000, KEY)

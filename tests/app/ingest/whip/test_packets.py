@@ -4,7 +4,7 @@ from aiortc.rtp import RtpPacket as ReferencePacket
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.ingest.whip.packets import parse_rtp, signed_difference
+from app.ingest.whip.packets import RtpPacket, parse_rtp, signed_difference
 
 
 def extension_map() -> HeaderExtensionsMap:
@@ -28,7 +28,7 @@ def test_a_packet_is_read_as_aiortc_wrote_it(
     )
     reference.padding_size, reference.csrc, reference.extensions.mid = padding, sources, mid
     packet = parse_rtp(reference.serialize(extension_map()))
-    assert packet == (111, True, 65_535, 2**32 - 1, 7, payload)
+    assert packet == RtpPacket(111, True, 65_535, 2**32 - 1, 7, payload)
 
 
 @given(st.binary(max_size=60))

@@ -178,7 +178,8 @@ def test_losses_are_asked_for_and_recovered_by_retransmission() -> None:
     bench = video_with()
     bench.send(bench.rtp(2, DELTA))
     assert bench.nacked() == [1]
-    rtx = bench.rtp(900, b"\x00\x01" + DELTA, timestamp=6000, ssrc=99)._replace(payload_type=RTX)
+    rtx = bench.rtp(900, b"\x00\x01" + DELTA, timestamp=6000, ssrc=99)
+    rtx.payload_type = RTX
     bench.now = 0.05
     bench.send(rtx)
     assert len(bench.frames) == 3
@@ -291,7 +292,9 @@ def test_nothing_is_sent_to_a_publisher_that_went_silent() -> None:
 
 def test_foreign_payload_types_are_ignored() -> None:
     bench = video_with()
-    bench.send(bench.rtp(1, DELTA)._replace(payload_type=127))
+    foreign = bench.rtp(1, DELTA)
+    foreign.payload_type = 127
+    bench.send(foreign)
     assert (len(bench.frames), bench.counters.packets) == (1, 1)
 
 

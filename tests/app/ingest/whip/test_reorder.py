@@ -2,13 +2,13 @@ import random
 
 import pytest
 
-from app.ingest.whip.packets import MediaPacket
+from app.ingest.whip.packets import RtpPacket
 from app.ingest.whip.reorder import ReorderBuffer
 from app.ingest.whip.statistics import TrackCounters
 
 
-def packet(number: int) -> MediaPacket:
-    return MediaPacket(number & 0xFFFF, timestamp=number * 3000, marker=True, payload=b"x")
+def packet(number: int) -> RtpPacket:
+    return RtpPacket(96, True, number & 0xFFFF, timestamp=number * 3000, ssrc=1, payload=b"x")
 
 
 def numbers(packets: object) -> list[int]:
