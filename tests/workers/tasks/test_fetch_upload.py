@@ -17,15 +17,12 @@ from app.base.ids import new_id, utc_now
 from app.domain.assets.models import Asset
 from app.domain.operations.models import Operation
 from app.domain.operations.service import OperationKind, request_operation
-from app.domain.outbox.models import OutboxMessage
 from app.domain.uploads.models import Upload
-from app.domain.webhooks.models import WebhookEndpoint
-from app.domain.webhooks.service import fan_out
 from app.process import Context
 from app.storage.keys import upload_key
+from tests.fixtures.deliveries import publish_events, running_sender
 from tests.fixtures.factories import Tenant, jobs_of, make_tenant
 from tests.fixtures.webhooks import WebhookReceiver
-from workers.tasks.deliver_webhooks import deliver_webhooks
 from workers.tasks.run_operation import run_operation
 from workers.tasks.tidy_operation import tidy_operation
 
@@ -244,13 +241,9 @@ async def test_the_callback_hears_how_it_ended(
     url = elsewhere.url("/p.png", sent(body))
     operation_id = await requested(near, await make_tenant(near), url, callback_url=webhooks.url)
     ended = await run(near, operation_id)
-    async with near.db.transaction() as session:
-        event = await session.scalar(select(OutboxMessage).where(OutboxMessage.kind == "event"))
-        assert event is not None
-        await fan_out(session, event)
-        endpoint_id = await session.scalar(select(WebhookEndpoint.id))
-    assert endpoint_id is not None
-    await deliver_webhooks(near, endpoint_id)
+    await publish_events(near)
+    async with running_sender(near) as sender:
+        await sender.settle()
     (received,) = webhooks.received
     told = received.body
     assert (told["success"], told["operation_id"]) == (success, operation_id)
