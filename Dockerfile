@@ -1,8 +1,8 @@
 # One image for every process: `capture web`, `worker`, `relay` and `migrate`.
 FROM python:3.11-slim-bookworm AS build
 
-# The AI engines to install: `speech`, `speech,vision`, or nothing for processes that run no model.
-ARG EXTRAS=speech
+# The AI engines to install: `speech,screen`, `speech`, or nothing for processes that run no model.
+ARG EXTRAS=speech,screen
 
 RUN python -m venv /opt/opencapture
 WORKDIR /build

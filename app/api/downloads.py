@@ -76,7 +76,7 @@ async def delete_files(context: Context, account_id: str, download_ids: list[str
 async def _requested(
     context: Context, caller: ServerCaller, link: str, name: str | None, *, field: str
 ) -> Json | JSONResponse:
-    slug = downloads.playback_slug(link, field=field)
+    slug = downloads.playback_slug(context.settings, link, field=field)
     async with context.db.transaction() as session:
         operation = await downloads.request_download(session, caller.account_id, slug, name=name, field=field)
     return await answer_operation(context, caller.account_id, operation.id)

@@ -65,6 +65,8 @@ class SegmentMuxer:
         self._zero_us = zero_us
         self._template: av.VideoStream | None = previous._template if previous else None
         self._sound: tuple[av.AudioStream, bytes] | None = None
+        # FFmpeg's header counts AAC by its own rate, whatever it is asked for.
+        self._ticks_per_second = codec.clock_rate_hz
         # Those that are in no part yet. The newest stays here: its duration is known when the next one comes.
         self._frames: list[_Timed] = []
         self._first: EncodedFrame | None = None
@@ -159,6 +161,8 @@ class SegmentMuxer:
     def _describe(self, frame: EncodedFrame) -> None:
         if not self._codec.is_video:
             self._sound = audio_template(self._codec, frame.description)
+            if self._codec is Codec.AAC:
+                self._ticks_per_second = read_aac_format(frame.description).rate_hz
             return
         try:
             self._template = video_template(frame)
@@ -180,7 +184,7 @@ class SegmentMuxer:
             ends_at = shown[n][0].ticks if n < len(shown) else end_ticks
             is_sync = timed.frame.is_keyframe or not self._codec.is_video
             samples.append(Sample(data, max(ends_at - timed.ticks, 1), is_sync))
-            if ends_at - began >= _FRAGMENT_SECONDS * self._codec.clock_rate_hz or n == len(shown):
+            if ends_at - began >= _FRAGMENT_SECONDS * self._ticks_per_second or n == len(shown):
                 number += 1
                 parts.append(fragment(number, began, samples))
                 samples, began = [], ends_at
@@ -202,7 +206,7 @@ class SegmentMuxer:
 
     def _muxed(self, frames: list[_Timed], ends: list[int], options: dict[str, str]) -> io.BytesIO:
         file = io.BytesIO()
-        time_base = Fraction(1, self._codec.clock_rate_hz)
+        time_base = Fraction(1, self._ticks_per_second)
         with av.open(file, "w", format=self.container, options=options) as output:
             template, kept_aside = self._sound or (self._template, b"")
             assert template is not None
@@ -221,7 +225,7 @@ class SegmentMuxer:
 
     def _ticks(self, at_us: int) -> int:
         assert self._zero_us is not None
-        return round((at_us - self._zero_us) * self._codec.clock_rate_hz / 1_000_000)
+        return round((at_us - self._zero_us) * self._ticks_per_second / 1_000_000)
 
     def _end_ticks(self) -> int:
         return self._ticks(self._ended_at_us())

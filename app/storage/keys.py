@@ -33,7 +33,12 @@ def speech_prefix(account_id: str, stream_id: str) -> str:
 
 def screen_key(account_id: str, stream_id: str, frame_id: str) -> str:
     """A picture of a stream that was looked at."""
-    return f"{account_id}/screens/{stream_id}/{frame_id}.jpg"
+    return f"{screen_prefix(account_id, stream_id)}{frame_id}.jpg"
+
+
+def screen_prefix(account_id: str, stream_id: str) -> str:
+    """Every picture of a stream that was looked at."""
+    return f"{account_id}/screens/{stream_id}/"
 
 
 def mix_key(account_id: str, session_id: str, render_id: str) -> str:

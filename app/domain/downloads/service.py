@@ -11,6 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.base.errors import InvalidRequest, NotFound
 from app.base.ids import utc_now
+from app.base.settings import Settings
+from app.domain.assets.links import read_media_grant
 from app.domain.assets.models import Asset
 from app.domain.assets.playback import find_playback, open_parts
 from app.domain.operations.models import Operation
@@ -18,22 +20,25 @@ from app.domain.operations.service import OperationKind, request_operation, rest
 
 MAX_NAME_CHARACTERS = 200
 AT_ONCE = 100
-_STREAM = re.compile(r"/media/([A-Za-z0-9_-]{1,64})/[^/]*")
+_STREAM = re.compile(r"/media/([A-Za-z0-9_.-]{1,200})/[^/]*")
 _KIND = OperationKind.MAKE_DOWNLOAD
 
 
-def playback_slug(link: str, *, field: str) -> str:
-    """The slug in a stream's or a player's URL. Raises `InvalidRequest`."""
+def playback_slug(settings: Settings, link: str, *, field: str) -> str:
+    """The slug in a stream's or a player's URL, which may have expired: the owner asks.
+
+    Raises `InvalidRequest`, and `NotFound` for a forged one.
+    """
     try:
         parts = urlsplit(link)
         named = parse_qs(parts.query).get("v", [""])[0] if parts.path.endswith(("/watch", "/embed")) else ""
     except ValueError:
         parts, named = urlsplit(""), ""
     found = _STREAM.search(parts.path)
-    slug = found.group(1) if found else named
-    if not slug:
+    grant = found.group(1) if found else named
+    if not grant:
         raise InvalidRequest(f"{field}: must be a stream_url of this server", field=field)
-    return slug
+    return read_media_grant(settings, grant).slug
 
 
 async def request_download(

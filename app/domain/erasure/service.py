@@ -25,6 +25,7 @@ from app.base.ids import new_id, utc_now
 from app.domain.accounts.models import ClientToken
 from app.domain.assets.models import Asset, Playback
 from app.domain.assets.service import asset_id_of
+from app.domain.indexes.models import IndexRecord, SceneIndex, ScreenFrame
 from app.domain.operations.models import Operation
 from app.domain.operations.service import OperationKind, request_operation, restart_operation
 from app.domain.outbox.models import OutboxMessage
@@ -34,9 +35,19 @@ from app.domain.streams.models import Segment, Stream
 from app.domain.transcripts.models import SpeechChunk, Utterance
 from app.domain.transcripts.service import index_subject
 from app.domain.webhooks.models import WebhookDelivery, WebhookEndpoint
-from app.storage.keys import asset_prefix, mix_prefix, speech_prefix, stream_prefix
+from app.storage.keys import (
+    asset_prefix,
+    conversion_prefix,
+    download_prefix,
+    mix_prefix,
+    screen_prefix,
+    speech_prefix,
+    stream_prefix,
+)
 
 Json = dict[str, Any]
+_OF_SESSIONS = (mix_prefix, conversion_prefix)
+_OF_STREAMS = (stream_prefix, speech_prefix, screen_prefix)
 AT_REST = (Status.CREATED, Status.STOPPED, Status.EXPORTED, Status.FAILED)
 
 
@@ -110,6 +121,15 @@ async def _request(
     rows = assets.all()
     made |= {row.id for row in rows}
     stream_ids = [row.id for row in stream_rows]
+    downloads = list(
+        await session.scalars(
+            select(Operation.id).where(
+                Operation.account_id == account_id,
+                Operation.kind == OperationKind.MAKE_DOWNLOAD.value,
+                Operation.request["asset_ids"].has_any(cast(sorted(made), ARRAY(Text))),
+            )
+        )
+    )
     now = utc_now()
     for model, ids in ((CaptureSession, session_ids), (Stream, stream_ids), (Asset, made)):
         await session.execute(
@@ -122,10 +142,12 @@ async def _request(
         "capture_session_ids": list(session_ids),
         "stream_ids": stream_ids,
         "asset_ids": sorted(made),
+        "download_ids": downloads,
         "prefixes": [
-            *(mix_prefix(account_id, one) for one in session_ids),
-            *(prefix(account_id, one) for one in stream_ids for prefix in (stream_prefix, speech_prefix)),
+            *(prefix(account_id, one) for one in session_ids for prefix in _OF_SESSIONS),
+            *(prefix(account_id, one) for one in stream_ids for prefix in _OF_STREAMS),
             *(asset_prefix(account_id, one) for one in sorted(made)),
+            *(download_prefix(account_id, one) for one in downloads),
         ],
         "keys": [key for row in rows for key in (row.storage_key, row.thumbnail_key) if key],
         "client_tokens": client_tokens,
@@ -197,6 +219,21 @@ async def remove_rows(session: AsyncSession, operation: Operation) -> Json:
         "speech_chunks": await _deleted(
             session, delete(SpeechChunk).where(_among(SpeechChunk.stream_id, streams))
         ),
+        "index_records": await _deleted(
+            session,
+            delete(IndexRecord).where(
+                exists().where(
+                    SceneIndex.id == IndexRecord.index_id,
+                    or_(_among(SceneIndex.stream_id, streams), _among(SceneIndex.asset_id, assets)),
+                )
+            ),
+        ),
+        "screens": await _deleted(
+            session,
+            delete(ScreenFrame).where(
+                or_(_among(ScreenFrame.stream_id, streams), _among(ScreenFrame.asset_id, assets))
+            ),
+        ),
         "segments": await _deleted(session, delete(Segment).where(_among(Segment.stream_id, streams))),
         "playbacks": await _deleted(
             session,
@@ -230,6 +267,7 @@ async def remove_rows(session: AsyncSession, operation: Operation) -> Json:
                 or_(
                     _among(Operation.request["capture_session_id"].astext, sessions),
                     _among(Operation.subject, map(index_subject, assets)),
+                    _among(Operation.id, request["download_ids"]),
                 ),
             ),
         ),

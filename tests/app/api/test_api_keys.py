@@ -34,6 +34,10 @@ ADMINISTERS = {
     ("delete", "/api_keys/{key_id}"),
     ("get", "/audit"),
     ("delete", "/end_user/{end_user_id:path}"),
+    ("get", "/webhooks/secret"),
+    ("post", "/webhooks/secret/rotate"),
+    ("get", "/webhooks/{webhook_id}/secret"),
+    ("post", "/webhooks/{webhook_id}/secret/rotate"),
 }
 
 

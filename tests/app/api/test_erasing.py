@@ -39,7 +39,8 @@ from workers.tasks.run_operation import run_operation
 
 Json = dict[str, Any]
 WHOLE = {
-    "objects": 4 + 1 + 1 + 2 + 1 + 1 + 1,  # segments, mix, speech, video with picture, raw, image, stray
+    # Segments, mix, conversion, screen, speech, video with picture, raw, image, stray.
+    "objects": 4 + 1 + 1 + 1 + 1 + 2 + 1 + 1 + 1,
     "media_bytes": 4 * 1000 + 3 * 14,
     "capture_sessions": 1,
     "streams": 2,
@@ -48,6 +49,8 @@ WHOLE = {
     "audios": 1,
     "images": 1,
     "utterances": 2,
+    "index_records": 1,
+    "screens": 1,
     "speech_chunks": 1,
     "playbacks": 5,  # of the session, a stretch, the video, the raw track, and a cut that shows a part
     "jobs": 1,  # the export that its stop asked for

@@ -64,7 +64,6 @@ async def test_a_window_gives_one_record_and_one_event_however_often_it_is_saved
         "start": AT_US // 1000,
         "end": AT_US // 1000 + 10_000,
     }
-    assert "envelope" not in event.payload
 
 
 async def test_one_channel_where_one_is_set(context: Context) -> None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import aioice
 import av
@@ -46,12 +47,15 @@ async def take(peer: WhipPeer, count: int) -> list[EncodedFrame]:
     return await take_of(peer.tracks[0], count)
 
 
+_readers: "WeakKeyDictionary[WhipTrack, AsyncIterator[EncodedFrame]]" = WeakKeyDictionary()
+
+
 async def take_of(track: WhipTrack, count: int) -> list[EncodedFrame]:
+    """The next frames, by the track's one reader."""
+    reader = _readers.setdefault(track, track.frames())
     frames: list[EncodedFrame] = []
-    async for frame in track.frames():
+    while len(frames) < count and (frame := await anext(reader, None)) is not None:
         frames.append(frame)
-        if len(frames) == count:
-            break
     return frames
 
 
