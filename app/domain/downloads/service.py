@@ -13,7 +13,6 @@ from app.base.errors import InvalidRequest, NotFound
 from app.base.ids import utc_now
 from app.base.settings import Settings
 from app.domain.assets.links import read_media_grant
-from app.domain.assets.models import Asset
 from app.domain.assets.playback import find_playback, open_parts
 from app.domain.operations.models import Operation
 from app.domain.operations.service import OperationKind, request_operation, restart_operation
@@ -87,20 +86,6 @@ async def list_downloads(session: AsyncSession, account_id: str) -> Sequence[Ope
 async def delete_download(session: AsyncSession, download: Operation) -> None:
     """Forget a download; its files, under `download_prefix`, are deleted after the commit."""
     await session.execute(delete(Operation).where(Operation.id == download.id))
-
-
-async def take_downloads_of(session: AsyncSession, asset: Asset) -> list[str]:
-    """Forget every download with something of `asset` in it: what is deleted must not stay to be had."""
-    rows = await session.scalars(
-        delete(Operation)
-        .where(
-            Operation.account_id == asset.account_id,
-            Operation.kind == _KIND.value,
-            Operation.request["asset_ids"].contains([asset.id]),
-        )
-        .returning(Operation.id)
-    )
-    return list(rows)
 
 
 async def old_downloads(session: AsyncSession, older_than_seconds: float) -> Sequence[Operation]:
