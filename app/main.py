@@ -27,9 +27,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             stack.push_async_callback(context.close)
             app.state.context = context
             if "hub" in settings.doors:
-                from app.hub.connections import open_hub
+                from app.hub.hub import open_hub
 
-                app.state.hub = await stack.enter_async_context(open_hub(context))
+                hub = app.state.hub = await stack.enter_async_context(open_hub(context))
+                app.state.details["hub"] = lambda: asdict(hub.counts)
             if "ingest" in settings.doors:
                 from app.ingest.live import open_live
                 from app.ingest.rtsp.server import open_rtsps

@@ -30,6 +30,8 @@ def web_argv(settings: Settings) -> tuple[str, ...]:
         *("--no-access-log", "--no-server-header", "--log-level", settings.log_level.lower()),
         *("--timeout-graceful-shutdown", str(WEB_CLOSE_SECONDS)),
         *("--ws", "app.hub.going_away:GoingAwayProtocol"),
+        # A client that is gone without a word is noticed, and proxies see that the socket is in use.
+        *("--ws-ping-interval", "20", "--ws-ping-timeout", "20"),
     )
 
 
