@@ -42,7 +42,6 @@ from app.domain.webhooks.models import WebhookDelivery, WebhookLine
 from app.domain.webhooks.service import NOTIFY_CHANNEL
 from app.embedded.postgres import kept_postgres_url
 from app.embedded.private_files import free_port
-from app.embedded.valkey import valkey_server
 from app.media.recorded import RecordedTrack
 from app.process import Context, open_context
 from tests.fixtures.factories import (
@@ -335,6 +334,11 @@ def second_web(data_dir: Path, environment: dict[str, str]) -> Iterator[str]:
         process.wait(30)
 
 
+def kept_valkey_url(data_dir: Path) -> str:
+    password, port = ((data_dir / f"valkey_{name}").read_text().strip() for name in ("password", "port"))
+    return f"redis://:{password}@127.0.0.1:{port}/0"
+
+
 @asynccontextmanager
 async def open_world(folder: Path, chance: random.Random) -> AsyncIterator[World]:
     data_dir = folder / "data"
@@ -350,7 +354,7 @@ async def open_world(folder: Path, chance: random.Random) -> AsyncIterator[World
         )
         settings = Settings(
             database_url=kept_postgres_url(data_dir),
-            redis_url=valkey_server(data_dir).url,
+            redis_url=kept_valkey_url(data_dir),
             data_dir=data_dir,
             secret_key=(data_dir / "secret_key").read_text().strip(),
         )
