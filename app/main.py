@@ -8,6 +8,7 @@ from fastapi import FastAPI
 
 from app.api import health
 from app.api import routes as api
+from app.base.files import allow_many_files
 from app.base.logs import configure_logs
 from app.base.settings import Settings, get_settings
 from app.process import open_context
@@ -29,6 +30,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             if "hub" in settings.doors:
                 from app.hub.hub import open_hub
 
+                allow_many_files()
                 hub = app.state.hub = await stack.enter_async_context(open_hub(context))
                 app.state.details["hub"] = lambda: asdict(hub.counts)
             if "ingest" in settings.doors:
