@@ -19,12 +19,9 @@ START_SECONDS = 60
 
 
 def quantiles(times: list[list[float]], begun: list[float]) -> tuple[float, float, float]:
-    """p50, p99 and the worst, over all sockets and all events but the first few, at which processes warm up."""
-    waits = sorted(
-        at - begin
-        for at_each, begin in zip(times[WARM_UP_EVENTS:], begun[WARM_UP_EVENTS:], strict=True)
-        for at in at_each
-    )
+    """p50, p99 and the worst, over all sockets and the events that come once all processes are warm."""
+    warm = list(zip(times, begun, strict=True))[WARM_UP_EVENTS:]
+    waits = sorted(at - begin for at_each, begin in warm for at in at_each)
     return waits[len(waits) // 2], waits[int(len(waits) * 0.99)], waits[-1]
 
 

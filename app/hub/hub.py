@@ -164,6 +164,7 @@ class Hub:
                     await asyncio.sleep(0)
             if not events:  # so old that they are not kept any more
                 self.position = max(self.position, head)
+                self._ahead.clear()
 
     def _start_at(self, head: int) -> None:
         if self._started.is_set():
