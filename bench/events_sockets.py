@@ -103,7 +103,7 @@ async def main() -> None:
             batch: list[Client] = []
             for _ in range(first, min(first + OPENED_AT_ONCE, command["count"])):
                 made: Any = (
-                    Socket(url.netloc, url.path)
+                    Socket(url.netloc, f"{url.path}?{url.query}")
                     if url.scheme == "ws"
                     else Subscriber(url.password or "", command["channel"])
                 )

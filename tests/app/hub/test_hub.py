@@ -108,6 +108,7 @@ async def test_a_client_that_reads_too_slowly_is_closed_and_the_others_miss_noth
         await send(context, tenant, *flood, connection_id=slow.id)
         await send(context, tenant, {"n": -2}, except_connection_ids=[slow.id])
         assert await slow.close_code() == 1013
+        await eventually(lambda: server.hub.counts.closed_as_too_slow == 1)
         assert await heard_until_marker(context, tenant, quick) == [[-1, -2]]
 
 
