@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from app.api import health
 from app.api import routes as api
+from app.base.files import allow_many_files
 from app.base.logs import configure_logs
 from app.base.settings import Settings, get_settings
 from app.process import open_context
@@ -37,9 +38,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             )
             app.state.details["rate_limit"] = rate_limit.describe
             if "hub" in settings.doors:
-                from app.hub.connections import open_hub
+                from app.hub.hub import open_hub
 
-                app.state.hub = await stack.enter_async_context(open_hub(context))
+                allow_many_files()
+                hub = app.state.hub = await stack.enter_async_context(open_hub(context))
+                app.state.details["hub"] = lambda: asdict(hub.counts)
             if "ingest" in settings.doors:
                 from app.ingest.live import open_live
                 from app.ingest.node import announced

@@ -4,31 +4,30 @@ Real Postgres and Valkey, the product's own relay and senders as processes, one 
 First `--rate` events a second are committed for `--seconds`, each in a transaction of its own, and their
 arrival is taken on the same machine's clock. Then `--backlog` events wait, of many sessions, and 1 and 4
 senders deliver them. The floor is a bare loop of httpx in one process, to the same receiver, with as many
-requests at once as a sender has, and no database.
+requests at once as a sender has, and no database. At last events reach `--sockets` open sockets of one web
+process, beside as many bare subscribers of the same Valkey.
 
-    python -m bench.events [--rate N] [--seconds S] [--backlog N] [--goal]
+    python -m bench.events [--rate N] [--seconds S] [--backlog N] [--sockets N] [--goal]
 """
 
 import argparse
 import asyncio
-import os
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import httpx
 
 from app.base.settings import Settings
-from app.domain.outbox.events import Route, emit
-from app.domain.outbox.session_events import SessionMoved
 from app.domain.webhooks.service import add_endpoint
 from app.embedded.postgres import running_postgres
 from app.embedded.valkey import running_valkey
 from app.process import Context, open_context
-from bench.child import ROOT, Child
+from bench.child import Child
+from bench.events_fan_out import measure_fan_out
+from bench.events_run import commit_event, process
 from tests.fixtures.deliveries import publish_events
 from tests.fixtures.factories import Tenant, make_tenant
 from tests.fixtures.servers import migrate
@@ -36,21 +35,8 @@ from workers.sender import MAX_PER_TARGET
 
 GOAL_P99_SECONDS = 0.2
 SESSIONS = 200
-DATA = {"rtstreams": [{"rtstream_id": "rts-1", "name": "mic:default", "media_types": ["audio"]}]}
+FAN_OUT_EVENTS = 26
 LIMIT_SECONDS = 120.0
-
-
-@asynccontextmanager
-async def process(module: str, environment: dict[str, str]) -> AsyncIterator[None]:
-    """One of the product's processes, as `capture up` starts it."""
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", module, cwd=ROOT, env=os.environ | environment
-    )
-    try:
-        yield
-    finally:
-        child.terminate()
-        await asyncio.wait_for(child.wait(), 30)
 
 
 async def add_sessions(context: Context, tenant: Tenant, url: str, group: str) -> list[str]:
@@ -60,18 +46,6 @@ async def add_sessions(context: Context, tenant: Tenant, url: str, group: str) -
         for session_id in session_ids:
             await add_endpoint(session, tenant.account_id, session_id, url)
     return session_ids
-
-
-async def commit_event(context: Context, tenant: Tenant, session_id: str) -> tuple[str, float]:
-    """One event in a transaction of its own; returns its id and when its commit had returned."""
-    async with context.db.transaction() as session:
-        message = await emit(
-            session,
-            SessionMoved(session_id, "user-1", "active", DATA),
-            account_id=tenant.account_id,
-            route=Route(tenant.collection_id),
-        )
-    return message.message_id or "", time.time()
 
 
 async def commit_at_rate(
@@ -141,7 +115,9 @@ async def deliver_backlog(
         return rate_of(await arrived(receiver, count))
 
 
-async def measure(folder: Path, rate: float, seconds: float, backlog: int) -> tuple[float, float, float]:
+async def measure(
+    folder: Path, rate: float, seconds: float, backlog: int, sockets: int
+) -> tuple[float, float, float]:
     """Returns the p99 of commit to first attempt, deliveries a second of one sender, and of the bare loop."""
     with running_postgres(folder) as database_url, running_valkey(folder) as redis_url:
         environment = {
@@ -184,6 +160,7 @@ async def measure(folder: Path, rate: float, seconds: float, backlog: int) -> tu
                 f" p50 {p50 * 1000:.0f} ms, p99 {p99 * 1000:.0f} ms, worst {waits[-1] * 1000:.0f} ms;"
                 f" {len(times)} of {len(committed)} arrived"
             )
+            await measure_fan_out(context, tenant, environment, sockets, FAN_OUT_EVENTS)
             return p99, rates[1], bare
         finally:
             await receiver.stop()
@@ -195,10 +172,13 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=200.0)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--backlog", type=int, default=3000)
+    parser.add_argument("--sockets", type=int, default=1000)
     parser.add_argument("--goal", action="store_true", help="exit with 1 where the goals are missed")
     wanted = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-events-") as folder:
-        p99, one, bare = asyncio.run(measure(Path(folder), wanted.rate, wanted.seconds, wanted.backlog))
+        p99, one, bare = asyncio.run(
+            measure(Path(folder), wanted.rate, wanted.seconds, wanted.backlog, wanted.sockets)
+        )
     held = p99 <= GOAL_P99_SECONDS and one >= bare / 2
     print(f"p99 within {GOAL_P99_SECONDS:g} s, half the bare loop: {'held' if held else 'missed'}")
     return 1 if wanted.goal and not held else 0

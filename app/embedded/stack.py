@@ -32,6 +32,8 @@ def web_argv(settings: Settings) -> tuple[str, ...]:
         # h11, since it limits what it reads before it hands a request on: MAX_HEADER_BYTES come to the wire.
         *("--http", "h11", "--h11-max-incomplete-event-size", str(64 * 1024)),
         *("--ws", "app.hub.going_away:GoingAwayProtocol"),
+        # A client that is gone without a word is noticed, and proxies see that the socket is in use.
+        *("--ws-ping-interval", "20", "--ws-ping-timeout", "20"),
     )
 
 

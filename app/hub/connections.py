@@ -1,24 +1,19 @@
-"""Open sockets of this process: who gets which frame, and what happens to a slow one."""
+"""One open socket: what it is to be sent, what it has been sent, and what happens when it is slow."""
 
 import asyncio
 import json
-import logging
-from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager, suppress
-from typing import Any
+from collections.abc import Iterable
+from contextlib import suppress
 
-from redis.exceptions import RedisError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from app.base.ids import new_id
-from app.base.redis import FRAMES_CHANNEL, REVOKED_CHANNEL, subscribe
 from app.base.tasks import end_task
-from app.process import Context
-
-logger = logging.getLogger(__name__)
+from app.domain.outbox.published import PublishedEvent
+from app.wire.tickets import SocketTicket
 
 QUEUE_FRAMES = 256
 SEND_SECONDS = 10.0
+NORMAL = 1000
 GOING_AWAY = 1001
 POLICY_VIOLATION = 1008
 TRY_AGAIN_LATER = 1013
@@ -26,42 +21,66 @@ TOO_SLOW = "this client reads too slowly"
 
 
 class Connection:
-    """One socket with its own bounded queue, so that a slow reader never holds up another."""
+    """One socket with its own bounded queue, so that a slow reader never holds up another.
 
-    def __init__(
-        self,
-        socket: WebSocket,
-        account_id: str,
-        collection_id: str,
-        *,
-        named_only: bool = False,
-        credential_id: str = "",
-    ) -> None:
-        self.id = new_id("ws")
-        self.account_id = account_id
-        self.collection_id = collection_id
-        self.named_only = named_only
-        self.credential_id = credential_id
+    `after` is the position up to which its events are behind it. Until it `is_live` the hub sends it nothing:
+    what it missed comes first.
+    """
+
+    def __init__(self, socket: WebSocket, granted: SocketTicket, connection_id: str) -> None:
+        self.id = connection_id
+        self.granted = granted
+        self.after = 0
+        self.is_live = False
         self._socket = socket
         self._queue: asyncio.Queue[str] = asyncio.Queue(QUEUE_FRAMES)
         self._closing: tuple[int, str] | None = None
         self._wake = asyncio.Event()
 
-    def offer(self, frame: str) -> None:
-        """Queue a frame; when the queue is full, close the socket rather than lose one silently."""
+    @property
+    def was_too_slow(self) -> bool:
+        return self._closing == (TRY_AGAIN_LATER, TOO_SLOW)
+
+    def wants(self, event: PublishedEvent) -> bool:
+        """Whether the event's route leads here, and it is not behind this socket already (contract §3)."""
+        if event.account_id != self.granted.account_id:
+            return False
+        if event.position is not None and event.position <= self.after:
+            return False
+        route = event.route
+        if route["connection_id"] is not None:
+            return bool(route["connection_id"] == self.id)
+        return (
+            not self.granted.named_only
+            and route["collection_id"] in (None, self.granted.collection_id)
+            and self.id not in route["except_connection_ids"]
+        )
+
+    def offer(self, texts: Iterable[str]) -> None:
+        """Queue frames; when the queue is full, close the socket rather than lose one silently."""
         try:
-            self._queue.put_nowait(frame)
+            for text in texts:
+                self._queue.put_nowait(text)
         except asyncio.QueueFull:
             self.close(TRY_AGAIN_LATER, TOO_SLOW)
         self._wake.set()
+
+    async def feed(self, texts: Iterable[str]) -> None:
+        """Queue frames as the client makes room for them."""
+        for text in texts:
+            await self._queue.put(text)
+            self._wake.set()
 
     def close(self, code: int, reason: str) -> None:
         self._closing = self._closing or (code, reason)
         self._wake.set()
 
-    async def serve(self) -> None:
-        """Send the connection id first, then frames, until either side closes (contract §3)."""
-        await self._send(json.dumps({"connection_id": self.id}))
+    async def serve(self, last_event_id: str) -> None:
+        """Send the connection id first, then frames, until either side closes (contract §3).
+
+        `last_event_id` is told with it: what to resume from for who is cut off before the first event.
+        """
+        await self._send(json.dumps({"connection_id": self.id, "last_event_id": last_event_id}))
         reader = asyncio.create_task(self._drain_input())
         writer = asyncio.create_task(self._write())
         try:
@@ -85,7 +104,7 @@ class Connection:
     async def _write(self) -> None:
         try:
             while self._closing is None:
-                while not self._queue.empty():
+                while self._closing is None and not self._queue.empty():
                     await self._send(self._queue.get_nowait())
                 await self._wake.wait()
                 self._wake.clear()
@@ -97,79 +116,3 @@ class Connection:
     async def _send(self, text: str) -> None:
         async with asyncio.timeout(SEND_SECONDS):
             await self._socket.send_text(text)
-
-
-class Hub:
-    """The process's connections, found by id or by account and collection."""
-
-    def __init__(self) -> None:
-        self._connections: dict[str, Connection] = {}
-
-    def add(self, connection: Connection) -> None:
-        self._connections[connection.id] = connection
-
-    def remove(self, connection: Connection) -> None:
-        self._connections.pop(connection.id, None)
-
-    def dispatch(self, message: dict[str, Any]) -> None:
-        """Queue a message's frames on the sockets of its route (outbox.events.Route)."""
-        for connection in self._targets(message["account_id"], message["route"]):
-            for frame in message["frames"]:
-                connection.offer(json.dumps(frame))
-
-    def close_revoked(self, credential_ids: Collection[str]) -> None:
-        """Close the sockets that were opened with these keys and tokens."""
-        for connection in self._connections.values():
-            if connection.credential_id in credential_ids:
-                connection.close(POLICY_VIOLATION, "the key or token of this socket was revoked")
-
-    def close_all(self) -> None:
-        for connection in self._connections.values():
-            connection.close(GOING_AWAY, "the server is shutting down")
-
-    def _targets(self, account_id: str, route: dict[str, Any]) -> list[Connection]:
-        if route["connection_id"] is not None:
-            named = self._connections.get(route["connection_id"])
-            return [named] if named and named.account_id == account_id else []
-        return [
-            connection
-            for connection in self._connections.values()
-            if not connection.named_only
-            and connection.account_id == account_id
-            and route["collection_id"] in (None, connection.collection_id)
-            and connection.id not in route["except_connection_ids"]
-        ]
-
-
-@asynccontextmanager
-async def open_hub(context: Context) -> AsyncIterator[Hub]:
-    """Run the hub for the length of the block; at its end every socket is closed with 1001."""
-    hub = Hub()
-    fan_out = asyncio.create_task(_fan_out(context, hub))
-    try:
-        yield hub
-    finally:
-        hub.close_all()
-        await end_task(fan_out)
-
-
-async def _fan_out(context: Context, hub: Hub) -> None:
-    while True:
-        try:
-            async for message in subscribe(context.redis, FRAMES_CHANNEL, REVOKED_CHANNEL):
-                if message is not None:
-                    _dispatch(hub, message)
-        except (RedisError, OSError) as error:
-            logger.warning("live frames pause, Redis is away: %s", type(error).__name__)
-            await asyncio.sleep(0.5)
-
-
-def _dispatch(hub: Hub, message: dict[str, Any]) -> None:
-    try:
-        if "revoked" in message:
-            hub.close_revoked(message["revoked"])
-        else:
-            hub.dispatch(message)
-    except (KeyError, TypeError):
-        # Another version of the relay may run for a while: one message is lost, not all that follow.
-        logger.error("a live message is not understood", exc_info=True)

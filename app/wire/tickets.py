@@ -3,9 +3,10 @@
 from dataclasses import astuple, dataclass
 from typing import Any
 
-from itsdangerous import BadSignature, URLSafeTimedSerializer
+from itsdangerous import BadSignature, Signer, URLSafeTimedSerializer
 
-from app.base.errors import CaptureError, Forbidden, Unauthenticated, Unavailable
+from app.base.errors import CaptureError, Forbidden, NotFound, Unauthenticated, Unavailable
+from app.base.ids import new_id
 from app.base.settings import Settings
 from app.domain.accounts.credentials import CredentialKind
 
@@ -81,6 +82,21 @@ def read_ticket(settings: Settings, text: str) -> SocketTicket:
     return SocketTicket(*_fields(settings, "socket-ticket", text, SOCKET_TICKET_SECONDS, refusal))
 
 
+def new_connection_id(settings: Settings, ticket: SocketTicket) -> str:
+    """A name for a socket, by which a later one with the same rights may go on where this one ends.
+
+    Whose it is is signed into it: nothing of a socket has to be kept.
+    """
+    return _connection_signer(settings, ticket).sign(new_id("ws")).decode()
+
+
+def check_connection_id(settings: Settings, ticket: SocketTicket, connection_id: str) -> None:
+    """Raises `NotFound` for an id that was not given to this account and collection, by the same kind of
+    credential."""
+    if not _connection_signer(settings, ticket).validate(connection_id):
+        raise NotFound(f"no connection {connection_id[:100]} to resume here", field="connection_id")
+
+
 def sign_upload(settings: Settings, ticket: UploadTicket) -> str:
     """Return the ticket as URL-safe text."""
     return _signed(settings, "upload-ticket", ticket)
@@ -125,6 +141,12 @@ def read_publish(settings: Settings, text: str) -> PublishTicket:
     return PublishTicket(*_fields(settings, "publish-ticket", text, PUBLISH_TICKET_SECONDS, refusal))
 
 
+def _connection_signer(settings: Settings, ticket: SocketTicket) -> Signer:
+    # Of whoever may listen here: a client comes back with another key or token as well.
+    listener = (ticket.account_id, ticket.collection_id, str(ticket.named_only))
+    return Signer(_secret_key(settings), salt="|".join(["connection", *listener]))
+
+
 Ticket = SocketTicket | UploadTicket | FileTicket | DownloadTicket | PublishTicket
 
 
@@ -142,6 +164,10 @@ def _fields(
 
 
 def _serializer(settings: Settings, salt: str) -> URLSafeTimedSerializer:
+    return URLSafeTimedSerializer(_secret_key(settings), salt=salt)
+
+
+def _secret_key(settings: Settings) -> str:
     if settings.secret_key is None:
         raise Unavailable("CAPTURE_SECRET_KEY is not set")
-    return URLSafeTimedSerializer(settings.secret_key.get_secret_value(), salt=salt)
+    return settings.secret_key.get_secret_value()

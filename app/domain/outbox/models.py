@@ -25,6 +25,7 @@ class OutboxMessage(Created, Base):
         Index("uq_outbox_capture_session_id_seq", "capture_session_id", "seq", unique=True),
         Index("uq_outbox_message_id", "message_id", unique=True),
         Index("uq_outbox_account_id_position", "account_id", "position", unique=True),
+        Index("uq_outbox_position", "position", unique=True),
     )
 
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)

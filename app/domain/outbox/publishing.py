@@ -8,7 +8,7 @@ from app.domain.outbox.models import OutboxHead, OutboxMessage
 
 
 async def take_events(session: AsyncSession, limit: int) -> list[OutboxMessage]:
-    """Publish up to `limit` events, oldest first: whoever takes them carries them before it commits.
+    """Publish up to `limit` events, oldest first: they are readable once the caller commits.
 
     The head row is locked until the caller commits, so that positions become visible in their order and
     without gaps, and two relays never carry one session's events side by side. A session's rows were

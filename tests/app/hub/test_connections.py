@@ -6,7 +6,9 @@ from starlette.websockets import WebSocket
 
 from app.hub import connections
 from app.hub.connections import Connection
+from app.wire.tickets import SocketTicket
 
+GRANTED = SocketTicket("acc-1", "c-1")
 LIMIT_SECONDS = 10
 
 
@@ -40,10 +42,11 @@ class Wire:
 async def test_a_client_that_takes_nothing_is_closed_and_told_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "SEND_SECONDS", 0.05)
     wire = Wire(stuck=True)
-    connection = Connection(await wire.socket(), "acc-1", "c-1")
-    connection.offer("{}")
+    connection = Connection(await wire.socket(), GRANTED, "ws-1")
+    connection.offer(["{}"])
     async with asyncio.timeout(LIMIT_SECONDS):
-        await connection.serve()
+        await connection.serve("")
+    assert connection.was_too_slow
     assert wire.sent[-1] == {
         "type": "websocket.close",
         "code": 1013,
@@ -53,8 +56,8 @@ async def test_a_client_that_takes_nothing_is_closed_and_told_why(monkeypatch: p
 
 async def test_a_client_that_leaves_ends_the_connection(caplog: pytest.LogCaptureFixture) -> None:
     wire = Wire(stuck=False)
-    connection = Connection(await wire.socket(), "acc-1", "c-1")
-    serving = asyncio.create_task(connection.serve())
+    connection = Connection(await wire.socket(), GRANTED, "ws-1")
+    serving = asyncio.create_task(connection.serve("evt-1"))
     wire.gone.set()
     async with asyncio.timeout(LIMIT_SECONDS):
         await serving

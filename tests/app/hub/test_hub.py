@@ -1,119 +1,26 @@
 """The WebSocket of a real server: who may open it, and which frames come out of it."""
 
-import asyncio
 import itertools
-import json
-import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
 from typing import Any
 
 import httpx
+import itsdangerous.timed
 import pytest
-import uvicorn
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 from app.base.redis import FRAMES_CHANNEL, publish
 from app.base.settings import Settings
 from app.embedded.stack import web_argv
 from app.hub.connections import QUEUE_FRAMES
-from app.main import create_app
 from app.process import Context
+from app.wire.tickets import SOCKET_TICKET_SECONDS
+from tests.fixtures.eventually import eventually
 from tests.fixtures.factories import Tenant, make_tenant
+from tests.fixtures.sockets import Server, Socket, opened, serving, sockets, ticket_path
 
-LIMIT_SECONDS = 15
 Json = dict[str, Any]
 _numbers = itertools.count()
-
-
-@dataclass
-class Server:
-    url: str
-    server: uvicorn.Server
-    thread: threading.Thread
-
-    def stop(self) -> None:
-        self.server.should_exit = True
-
-    async def ended(self) -> None:
-        await asyncio.to_thread(self.thread.join, LIMIT_SECONDS)
-        assert not self.thread.is_alive()
-
-
-@pytest.fixture
-def server(settings: Settings) -> Iterator[Server]:
-    """A web process's hub and API, served as the product serves them, in a thread of its own."""
-    app = create_app(settings.model_copy(update={"doors": ("api", "hub")}))
-    argv = web_argv(settings)
-    protocol = argv[argv.index("--ws") + 1]
-    config = uvicorn.Config(app, port=0, log_config=None, ws=protocol, timeout_graceful_shutdown=5)
-    running = uvicorn.Server(config)
-    thread = threading.Thread(target=running.run, daemon=True)
-    thread.start()
-    waited = threading.Event()
-    for _ in range(LIMIT_SECONDS * 50):
-        if running.started:
-            break
-        waited.wait(0.02)
-    port = running.servers[0].sockets[0].getsockname()[1]
-    yield Server(f"http://127.0.0.1:{port}", running, thread)
-    running.should_exit = True
-    thread.join(LIMIT_SECONDS)
-    assert not thread.is_alive()
-
-
-@pytest.fixture
-async def tenant(context: Context) -> Tenant:
-    return await make_tenant(context)
-
-
-@dataclass
-class Socket:
-    """An open socket that has been told its id."""
-
-    connection: ClientConnection
-    id: str
-
-    async def receive(self) -> Json:
-        async with asyncio.timeout(LIMIT_SECONDS):
-            frame: Json = json.loads(await self.connection.recv())
-            return frame
-
-    async def close_code(self) -> int | None:
-        """Why the server closed it, whatever frames came before."""
-        async with asyncio.timeout(LIMIT_SECONDS):
-            with suppress(ConnectionClosed):
-                async for _ in self.connection:
-                    pass
-            await self.connection.wait_closed()
-        return self.connection.close_code
-
-
-async def ticket_path(server: Server, secret: str, collection: str = "default") -> str:
-    async with httpx.AsyncClient(base_url=server.url, headers={"x-access-token": secret}) as client:
-        answer = await client.get(f"/collection/{collection}/websocket")
-    assert answer.status_code == 200, answer.text
-    return "/ws/" + str(answer.json()["data"]["websocket_url"]).rpartition("/")[2]
-
-
-@asynccontextmanager
-async def opened(server: Server, path: str) -> AsyncIterator[Socket]:
-    address = server.url.replace("http", "ws", 1) + path
-    async with connect(address, proxy=None, open_timeout=LIMIT_SECONDS) as connection:
-        async with asyncio.timeout(LIMIT_SECONDS):
-            first = json.loads(await connection.recv())
-        yield Socket(connection, first["connection_id"])
-
-
-@asynccontextmanager
-async def sockets(server: Server, *secrets: str) -> AsyncIterator[list[Socket]]:
-    async with AsyncExitStack() as stack:
-        yield [
-            await stack.enter_async_context(opened(server, await ticket_path(server, secret)))
-            for secret in secrets
-        ]
 
 
 async def send(context: Context, tenant: Tenant, *frames: Json, **route: Any) -> None:
@@ -202,6 +109,7 @@ async def test_a_client_that_reads_too_slowly_is_closed_and_the_others_miss_noth
         await send(context, tenant, *flood, connection_id=slow.id)
         await send(context, tenant, {"n": -2}, except_connection_ids=[slow.id])
         assert await slow.close_code() == 1013
+        await eventually(lambda: server.hub.counts.closed_as_too_slow == 1)
         assert await heard_until_marker(context, tenant, quick) == [[-1, -2]]
 
 
@@ -213,6 +121,16 @@ async def test_a_message_that_makes_no_sense_does_not_stop_the_others(
         await publish(context.redis, FRAMES_CHANNEL, {"nothing": "known"})
         await send(context, tenant, {"n": 1})
         assert await heard_until_marker(context, tenant, socket) == [[1]]
+
+
+async def test_a_ticket_that_has_expired_opens_nothing(
+    server: Server, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = await ticket_path(server, tenant.api_key)
+    now = itsdangerous.timed.time.time()
+    monkeypatch.setattr(itsdangerous.timed.time, "time", lambda: now + SOCKET_TICKET_SECONDS + 2)
+    async with connect(server.url.replace("http", "ws", 1) + path, proxy=None) as connection:
+        assert await Socket(connection, "").close_code() == 1008
 
 
 async def test_tickets_that_are_forged_are_closed_as_a_violation(server: Server, tenant: Tenant) -> None:
@@ -249,3 +167,15 @@ async def test_a_revoked_key_or_token_loses_its_sockets(
         async with connect(server.url.replace("http", "ws", 1) + unused, proxy=None) as connection:
             await connection.wait_closed()
         assert connection.close_code == 1008
+
+
+async def test_a_client_that_answers_no_pings_is_closed(settings: Settings, tenant: Tenant) -> None:
+    argv = web_argv(settings)
+    seconds = float(argv[argv.index("--ws-ping-interval") + 1])
+    assert 20 <= seconds <= 30  # contract §3
+    with serving(settings, ws_ping_interval=0.02, ws_ping_timeout=0.3) as server:
+        async with opened(server, await ticket_path(server, tenant.api_key)) as socket:
+            socket.connection.transport.pause_reading()
+            await eventually(lambda: server.hub.counts.open_sockets == 0)
+            socket.connection.transport.resume_reading()
+            assert await socket.close_code() == 1011
