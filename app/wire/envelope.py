@@ -70,7 +70,7 @@ def install_error_envelope(app: FastAPI) -> None:
     async def refused_by_database(request: Request, error: database.DBAPIError) -> JSONResponse:
         if _is_unstorable(error):
             return failure(InvalidRequest("this request holds text or a number that cannot be stored"))
-        if error.connection_invalidated:
+        if error.connection_invalidated or _is_away(error):
             return await database_away(request, error)
         raise error
 
@@ -94,3 +94,8 @@ def _is_unstorable(error: database.DBAPIError) -> bool:
     cause = error.orig.__cause__ if error.orig else None
     is_data_exception = str(getattr(error.orig, "sqlstate", None)).startswith("22")
     return is_data_exception or isinstance(cause, ValueError)
+
+
+def _is_away(error: database.DBAPIError) -> bool:
+    """Connecting failed, or the server takes none: it starts, stops, or has as many as it may."""
+    return str(getattr(error.orig, "sqlstate", None)).startswith(("08", "53", "57P"))

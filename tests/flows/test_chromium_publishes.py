@@ -3,6 +3,8 @@
 import asyncio
 import io
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import av
@@ -75,11 +77,27 @@ globalThis.unpublish = async () => {
 """
 
 
+@asynccontextmanager
+async def blank_page() -> AsyncIterator[str]:
+    """A site of somebody else's; localhost, so that its pages may ask for a microphone."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 0\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        yield f"http://localhost:{server.sockets[0].getsockname()[1]}/"
+
+
 async def test_chromium_publishes_its_microphone_and_a_canvas(stack: RunningStack, tmp_path: Path) -> None:
-    async with capture_driver(stack) as driver, open_chromium(tmp_path, *FLAGS) as page:
+    async with (
+        capture_driver(stack) as driver,
+        open_chromium(tmp_path, *FLAGS) as page,
+        blank_page() as publisher_url,
+    ):
         await driver.start(MIC, DISPLAY)
-        # Secure like 127.0.0.1, and of another origin than the server's URLs.
-        await page.goto(stack.base_url.replace("127.0.0.1", "localhost") + "/healthz")
+        await page.goto(publisher_url)
         await page.evaluate(PUBLISH)
         mic, display = (
             f"{json.dumps(driver.channels[name]['whip_url'])}, {json.dumps(driver.token)}"
