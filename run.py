@@ -44,6 +44,9 @@ CHECKS = (
     ("mypy", "recorder"),
     ("lint-imports",),
 )
+# Two at a time, each with servers of its own: most tests wait rather than work. A file stays in one piece, since
+# its tests share captures. `-n0` runs them one by one.
+SPLIT = ("-n", "2", "--dist", "loadfile")
 FIXES = (("ruff", "check", "--fix", "."), ("ruff", "format", "."))
 
 
@@ -175,7 +178,7 @@ def main(command: str = "up", *arguments: str) -> None:
     install(NEEDS.get(command, PRODUCT))
     if command in ("test", "quick"):
         install_test_programs()
-        become("pytest", *(("-m", "not slow") if command == "quick" else ()), *arguments)
+        become("pytest", *SPLIT, *(("-m", "not slow") if command == "quick" else ()), *arguments)
     elif command == "check":
         run_all(CHECKS)
     elif command == "fix":
