@@ -44,8 +44,8 @@ CHECKS = (
     ("mypy", "recorder"),
     ("lint-imports",),
 )
-# Two at a time, each with servers of its own: most tests wait rather than work. A file's tests share captures,
-# so it stays in one piece. `-n0` runs them one by one.
+# Two at a time, each with servers of its own: most tests wait rather than work. The tests of a file share
+# captures, so it stays in one piece. `-n0` runs them one by one.
 SPLIT = ("-n", "2", "--dist", "loadfile")
 FIXES = (("ruff", "check", "--fix", "."), ("ruff", "format", "."))
 

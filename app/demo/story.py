@@ -22,6 +22,7 @@ from app.demo.backend import WebhookReceiver
 from app.demo.screen import render_screen
 
 CAPTURE_SECONDS = 25.0
+SCREEN_SECONDS = 8
 QUERY = "the age of wisdom"
 
 Show = Callable[[str], None]
@@ -77,6 +78,8 @@ async def _capture_and_check(base_url: str, api_key: str, verdict: Verdict) -> N
     finals = [frame for frame in heard if frame.get("channel") == "transcript"]
     verdict.check("live transcript events came from mic and system audio", len(_names(finals)) == 2)
     verdict.check("they carry wall-clock milliseconds", all(_is_now(frame) for frame in finals))
+    screens = [frame["data"]["text"] for frame in heard if frame.get("channel") == "visual_index"]
+    verdict.check("visual index events say what the screen shows", any("Notes" in text for text in screens))
     video = await asyncio.to_thread(collection.get_video, exported["data"]["exported_video_id"])
     verdict.check(
         f"the export lasts as long as the capture ({float(video.length):.1f} s)",
@@ -126,6 +129,13 @@ async def _capture(
         for category in ("mic", "system_audio"):
             for stream in capture.get_rtstream(category):
                 await asyncio.to_thread(stream.start_transcript, ws_connection_id=connection_id)
+        (display,) = capture.get_rtstream("screen")
+        await asyncio.to_thread(
+            display.index_visuals,
+            prompt="What is being written?",
+            batch_config={"type": "time", "value": SCREEN_SECONDS, "frame_count": 2},
+            ws_connection_id=connection_id,
+        )
         show(f"capturing for {CAPTURE_SECONDS:.0f} s: {', '.join(one.id for one in chosen)}\n")
         await asyncio.sleep(CAPTURE_SECONDS - (time.monotonic() - started))
         await client.stop_session()
@@ -143,6 +153,8 @@ async def _socket(connection: Any, show: Show, heard: list[dict[str, Any]]) -> A
             heard.append(frame)
             if frame.get("channel") == "transcript":
                 show(f"transcript  {frame['rtstream_name']:<22}{frame['data']['text']}")
+            if frame.get("channel") == "visual_index":
+                show(f"screen      {frame['rtstream_name']:<22}{frame['data']['text']}")
 
     listener = asyncio.create_task(listen())
     try:
