@@ -3,15 +3,13 @@
 import asyncio
 import io
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import av
 import pytest
 
 from tests.fixtures.capture import DISPLAY, MIC, capture_driver, download
-from tests.fixtures.chromium import open_chromium
+from tests.fixtures.chromium import blank_page, open_chromium
 from tests.fixtures.stack import RunningStack
 
 pytestmark = pytest.mark.slow
@@ -75,19 +73,6 @@ globalThis.unpublish = async () => {
   return statuses;
 };
 """
-
-
-@asynccontextmanager
-async def blank_page() -> AsyncIterator[str]:
-    """A site of somebody else's; localhost, so that its pages may ask for a microphone."""
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 0\r\n\r\n")
-        writer.close()
-
-    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
-        yield f"http://localhost:{server.sockets[0].getsockname()[1]}/"
 
 
 async def test_chromium_publishes_its_microphone_and_a_canvas(stack: RunningStack, tmp_path: Path) -> None:

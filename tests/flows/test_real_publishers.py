@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.fixtures.capture import DISPLAY, MIC, CaptureDriver, capture_driver, download
-from tests.fixtures.chromium import open_chromium
+from tests.fixtures.chromium import blank_page, open_chromium
 from tests.fixtures.stack import RunningStack
 from tests.flows.test_chromium_publishes import FLAGS, PUBLISH
 
@@ -153,9 +153,13 @@ async def test_gstreamer_publishes_sound_and_picture(stack: RunningStack) -> Non
 async def test_chromium_publishes_both_in_one_offer_and_restarts_ice(
     stack: RunningStack, tmp_path: Path
 ) -> None:
-    async with capture_driver(stack) as driver, open_chromium(tmp_path, *FLAGS) as page:
+    async with (
+        capture_driver(stack) as driver,
+        open_chromium(tmp_path, *FLAGS) as page,
+        blank_page() as publisher_url,
+    ):
         await driver.start(MIC, DISPLAY)
-        await page.goto(stack.base_url.replace("127.0.0.1", "localhost") + "/healthz")
+        await page.goto(publisher_url)
         await page.evaluate(ONE_OFFER)
         await page.evaluate(f"publishBoth({json.dumps(driver.whip_url)}, {json.dumps(driver.token)})")
         first = await page.wait_for("connectedTo()")

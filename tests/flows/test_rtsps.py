@@ -1,6 +1,7 @@
 """The vendor's recorder, as recorder.md saw it, against the whole product."""
 
 import asyncio
+import io
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -49,6 +50,11 @@ async def recorder(
             await made.close()
 
 
+async def told_of(driver: CaptureDriver, session: Json) -> tuple[list[float], list[float], float, int]:
+    """Flashes, beeps, duration and pictures of what the session was exported as."""
+    return flashes_and_beeps(io.BytesIO(await download(driver, session["exported_video_id"])))
+
+
 @pytest.mark.parametrize("clock_ahead_seconds", [0.0, 3600.0])
 async def test_what_the_recorder_publishes_is_exported_in_step(
     stack: RunningStack, clock_ahead_seconds: float
@@ -63,9 +69,7 @@ async def test_what_the_recorder_publishes_is_exported_in_step(
         )
         session = await driver.wait_for("exported", "failed")
         assert session["status"] == "exported"
-        flashes, beeps, duration, pictures = flashes_and_beeps(
-            await download(driver, session["exported_video_id"])
-        )
+        flashes, beeps, duration, pictures = await told_of(driver, session)
         assert made.lasted(duration, DURATION_SECONDS)
         assert pictures >= 0.9 * (duration - 0.5) * 10
         assert_in_step(flashes, beeps)
@@ -93,7 +97,7 @@ async def test_a_recorder_that_is_cut_off_comes_back_to_the_same_path(stack: Run
         await made.stop()
         assert (mic.connections, screen.connections) == (2, 2)
         session = await driver.wait_for("exported", "failed")
-        flashes, beeps, duration, _ = flashes_and_beeps(await download(driver, session["exported_video_id"]))
+        flashes, beeps, duration, _ = await told_of(driver, session)
         assert made.lasted(duration, DURATION_SECONDS)
         assert_in_step(flashes, beeps)
 
@@ -111,7 +115,7 @@ async def test_paused_and_idle_channels_keep_their_time(stack: RunningStack) -> 
         await made.stop()
         assert (mic.connections, screen.connections) == (1, 1)
         session = await driver.wait_for("exported", "failed")
-        flashes, beeps, duration, _ = flashes_and_beeps(await download(driver, session["exported_video_id"]))
+        flashes, beeps, duration, _ = await told_of(driver, session)
         assert made.lasted(duration, DURATION_SECONDS)
         quiet = [at for at in beeps if 2.6 < at < 4.6]
         assert not quiet
@@ -152,7 +156,7 @@ async def test_a_recorder_comes_back_to_an_ingest_that_was_killed(own_stack: Run
         await asyncio.sleep(3)
         await made.stop()
         session = await driver.wait_for("exported", "failed")
-        flashes, beeps, duration, _ = flashes_and_beeps(await download(driver, session["exported_video_id"]))
+        flashes, beeps, duration, _ = await told_of(driver, session)
         # The hole is kept in time; of what came before the kill at most one segment is missing.
         assert made.lasted(duration, DURATION_SECONDS)
         assert_in_step(flashes, beeps)
