@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.fixtures.capture import CaptureDriver, capture_driver
+from tests.fixtures.capture import CaptureDriver, Json, capture_driver
 from tests.fixtures.media import read_speech
 from tests.fixtures.recorder_media import AAC_RATE_HZ, SEI_UUID, TRAILER, Screen, Sound
 from tests.fixtures.servers import Servers, cloned_database
