@@ -9,7 +9,7 @@ import av
 from app.base.errors import InvalidRequest, Unprocessable
 from app.media.aac import read_aac_format
 from app.media.frames import Codec, EncodedFrame
-from app.media.parts import Container, part_ends
+from app.media.parts import PROVISIONAL_FRAGMENT, Container, part_ends
 from app.media.templates import audio_template, video_template
 
 # Without delay_moov a track whose first frame comes late is moved to zero, and without frag_discont its
@@ -135,8 +135,13 @@ class SegmentMuxer:
         return part
 
     def provisional(self) -> bytes:
-        """What the next part would be if no frame came after the newest, which is kept for `flush` still."""
-        return self._part(self._frames, self._end_ticks())[0] if self._frames else b""
+        """What the next part would be if no frame came after the newest, which is kept for `flush` still.
+
+        Its fragment has a number of its own, by which readers of the file tell that it will be replaced.
+        """
+        if not self._frames:
+            return b""
+        return self._part(self._frames, self._end_ticks(), number=PROVISIONAL_FRAGMENT)[0]
 
     def finish(self) -> Segment:
         """Close the segment. Raises `Unprocessable` when no frame was added."""
@@ -165,7 +170,7 @@ class SegmentMuxer:
             if self._template is None:
                 raise
 
-    def _part(self, frames: list[_Timed], end_ticks: int) -> tuple[bytes, int]:
+    def _part(self, frames: list[_Timed], end_ticks: int, *, number: int | None = None) -> tuple[bytes, int]:
         """The frames' fragments or clusters, behind the header where they are the first, and how many.
 
         Each is a muxer's whole run: PyAV cannot tell FFmpeg to end a fragment, and this costs 0.1 ms.
@@ -177,7 +182,7 @@ class SegmentMuxer:
             options = {
                 "movflags": _MP4_FLAGS,
                 "frag_duration": str(_FRAGMENT_US),
-                "fragment_index": str(self._fragment_count + 1),
+                "fragment_index": str(number or self._fragment_count + 1),
             }
         time_base = Fraction(1, self._codec.clock_rate_hz)
         with av.open(file, "w", format=self.container, options=options) as output:

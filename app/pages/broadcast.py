@@ -1,21 +1,33 @@
 """What a slug of streams plays, while it is recorded and afterwards: one stream, or a picture with sounds."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import asyncio
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.base.errors import NotFound
 from app.domain.assets.models import Playback
-from app.domain.streams.models import Segment
-from app.domain.streams.playback import RecordedStretch, open_stretches
+from app.domain.streams.models import PublisherState, Segment
+from app.domain.streams.playback import RecordedStretch, is_awaited, open_stretches
+from app.domain.streams.service import list_session_streams
 from app.media.clip import make_clip
 from app.media.hls import FragmentIndex
-from app.media.live import LiveSegment, clip_range_us, live_entries
-from app.media.playlist import Sound, media_playlist, multivariant_playlist
+from app.media.live import LiveSegment, clip_name, clip_range_us, live_entries, played_parts
+from app.media.live_parts import PART_TARGET_SECONDS, cut_part, media_zero_seconds
+from app.media.playlist import (
+    Entry,
+    LowLatency,
+    Sound,
+    closed_count,
+    media_playlist,
+    multivariant_playlist,
+)
 from app.pages.clips import ClipSource
 from app.pages.mix import MIX, Mix, recorded_until_us, stretch_ends_us
+from app.pages.spooled import Spooled, SpooledSegment, read_recorded
 from app.process import Context
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -23,13 +35,42 @@ _SOUND_BITS_PER_SECOND = 64_000
 
 
 @dataclass(frozen=True, slots=True)
+class MediaPlaylist:
+    """One media playlist as it is by now; `in_parts` where clients may wait for what comes next."""
+
+    entries: Sequence[Entry]
+    has_ended: bool
+    target_seconds: int
+    in_parts: bool
+
+    def text(self, *, skips: bool = False) -> str:
+        """As players read it; with `skips` without what they have said to know. Raises `Unprocessable`."""
+        return media_playlist(
+            self.entries,
+            is_event=True,
+            has_ended=self.has_ended,
+            target_seconds=self.target_seconds,
+            low_latency=LowLatency(PART_TARGET_SECONDS, skips) if self.in_parts else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Broadcast:
-    """A playback of streams. `target_seconds` is the target duration of its playlists."""
+    """A playback of streams. `target_seconds` is the target duration of its playlists.
+
+    `held` are the segments that are still in this data folder's spool, `here` the streams recorded into it.
+    Of a session, `sound_count` streams of sound are stored, or will be once they begin.
+    """
 
     slug: str
     title: str
     stretches: Sequence[RecordedStretch]
     target_seconds: int
+    is_session: bool
+    sound_count: int
+    spooled: Spooled
+    held: Mapping[str, SpooledSegment]
+    here: frozenset[str]
     thumbnail_key = None
 
     @property
@@ -63,23 +104,28 @@ class Broadcast:
 
     @property
     def has_mix(self) -> bool:
-        """Whether several sounds belong to the picture."""
-        return self.has_picture and len(self.stretches) > 2
+        """Whether several sounds belong to the picture, or one that players have to be given a place for."""
+        begun = len(self.stretches) - 1
+        return self.is_session and self.has_picture and self.sound_count > min(begun, 1)
 
     @property
     def mix(self) -> Mix:
         """The sounds together."""
         sounds = [one for one in self.stretches if one.stream.media_type == "audio"]
-        return Mix(sounds, self.starts_us, max(stretch_ends_us(one) for one in self.stretches))
+        has_ended = all(one.has_ended for one in sounds or self.stretches)
+        ends_us = max(stretch_ends_us(one) for one in self.stretches)
+        zero_us = self.stretches[0].zero_us
+        return Mix(sounds, self.starts_us, ends_us, zero_us, has_ended, self.held, self.here)
 
     @property
-    def _are_renditions(self) -> bool:
-        return len(self.stretches) > 1 and self.has_picture
+    def stream_ids(self) -> list[str]:
+        """What is watched for growing."""
+        return [stretch.stream.id for stretch in self.stretches if not stretch.has_ended]
 
     def playback_seconds(self, at_us: int) -> float:
         """When the instant `at_us` is played; holes take time only where streams have to keep in step."""
         passed_us = at_us - self.starts_us
-        if not self._are_renditions:
+        if not self.is_session:
             passed_us = 0
             for row in self.stretches[0].segments:
                 until_us = min(at_us, row.started_at_us + row.duration_us)
@@ -93,28 +139,38 @@ class Broadcast:
     def playlist(self) -> str:
         """The playlist of a single stream, or the one that names those of the picture and the sounds."""
         first, *others = self.stretches
-        if not self._are_renditions:
-            return self._media_playlist(first)
+        if not self.is_session:
+            return self._of_stream(first).text()
         segment = first.segments[0]
         mix = [Sound("All sound", f"{MIX}.m3u8")] if self.has_mix else []
         size = (segment.width, segment.height) if segment.width and segment.height else None
+        sounds = others if self.has_picture else []
         return multivariant_playlist(
             f"{first.stream.id}.m3u8",
-            [*mix, *(Sound(one.stream.name, f"{one.stream.id}.m3u8") for one in others)],
+            [*mix, *(Sound(one.stream.name, f"{one.stream.id}.m3u8") for one in sounds)],
             bits_per_second=_bits_per_second(first.segments) + _SOUND_BITS_PER_SECOND,
             size=size,
         )
 
-    def rendition(self, name: str) -> str | None:
-        """The playlist of one stream of several, or of the sound of all of them."""
+    def media(self, name: str | None) -> MediaPlaylist | None:
+        """The media playlist of one stream of several or of all sound; without a name the only one."""
+        if name is None:
+            return None if self.is_session else self._of_stream(self.stretches[0])
         if name == MIX and self.has_mix:
-            return self.mix.playlist(self.target_seconds)
+            in_parts = all(self._is_in_parts(one) for one in self.mix.sounds or self.stretches)
+            return MediaPlaylist(
+                self.mix.entries(in_parts=in_parts), self.mix.has_ended, self.target_seconds, in_parts
+            )
         found = next((one for one in self.stretches if one.stream.id == name), None)
-        return self._media_playlist(found) if found else None
+        return self._of_stream(found) if found else None
 
     def segment(self, name: str) -> Segment | None:
         """A segment that is played as it lies."""
         return next((row for one in self.stretches for row in one.segments if row.id == name), None)
+
+    def held_segment(self, name: str) -> SpooledSegment | None:
+        """A segment that is still in the spool."""
+        return self.held.get(name)
 
     def clip(self, name: str) -> ClipSource | None:
         """How the clip of this name is made."""
@@ -123,49 +179,116 @@ class Broadcast:
         for stretch in self.stretches:
             for row in stretch.segments:
                 if row.id == name:
-                    return _clip(row, clip_range_us(_live(row), stretch.start_us, stretch.end_us))
+                    range_us = clip_range_us(self._live(row), stretch.start_us, stretch.end_us)
+                    return _clip(row, range_us, self.held.get(row.id))
         return None
 
-    def _media_playlist(self, stretch: RecordedStretch) -> str:
-        is_rendition = self._are_renditions
+    def part(self, name: str, number: int) -> ClipSource | None:
+        """How part `number` of a segment is made; None where it is not recorded yet, or never will be."""
+        for stretch in self.stretches:
+            row = next((row for row in stretch.segments if row.id == name), None)
+            if row is None or row.hls_index is None:
+                continue
+            span = played_parts(self._live(row), stretch.start_us, self.target_seconds).get(number)
+            return _part(row, span.start_seconds, span.end_seconds, self.held.get(row.id)) if span else None
+        return None
+
+    def grows(self, name: str) -> bool:
+        """Whether a segment is still recorded."""
+        held = self.held.get(name)
+        return held is not None and held.grows
+
+    def is_next(self, name: str) -> bool:
+        """Whether a part of the mix of this name has been promised."""
+        if not name.startswith(f"{MIX}-") or not self.has_mix:
+            return False
+        entries = self.mix.entries(in_parts=True)
+        return bool(entries) and entries[-1].next_part_uri == clip_name(name)
+
+    def has_entries(self, stretch: RecordedStretch) -> bool:
+        """Whether at least one entry of a stream's playlist is whole."""
+        return closed_count(self._of_stream(stretch).entries) > 0
+
+    def _of_stream(self, stretch: RecordedStretch) -> MediaPlaylist:
+        until_us = None
+        if self.is_session:
+            is_here = stretch.stream.id in self.here
+            until_us = recorded_until_us(stretch, self.ends_us, is_here=is_here)
         entries = live_entries(
-            [_live(row) for row in stretch.segments if row.hls_index or row.starts_with_keyframe],
+            [self._live(row) for row in stretch.segments if row.hls_index or row.starts_with_keyframe],
             start_us=stretch.start_us,
             end_us=stretch.end_us,
             target_seconds=self.target_seconds,
-            holes="gaps" if is_rendition else "joined",
-            until_us=recorded_until_us(stretch, self.ends_us) if is_rendition else None,
+            holes="gaps" if self.is_session else "joined",
+            until_us=until_us,
         )
-        return media_playlist(
-            entries,
-            is_event=True,
-            has_ended=stretch.has_ended,
-            target_seconds=self.target_seconds,
+        return MediaPlaylist(entries, stretch.has_ended, self.target_seconds, self._is_in_parts(stretch))
+
+    def _is_in_parts(self, stretch: RecordedStretch) -> bool:
+        """Whether what a stream records can be read here while it grows."""
+        return (
+            not stretch.has_ended
+            and stretch.end_us is None
+            and stretch.stream.id in self.here
+            and stretch.stream.publisher_state == PublisherState.LIVE
+            and stretch.segments[-1].hls_index is not None
+        )
+
+    def _live(self, row: Segment) -> LiveSegment:
+        index = FragmentIndex.from_json(row.hls_index) if row.hls_index else None
+        converted = f"{row.codec} {row.width}x{row.height}"
+        return LiveSegment(
+            row.id,
+            row.started_at_us,
+            row.duration_us,
+            index,
+            row.header_digest or converted,
+            grows=self.grows(row.id),
+            frames=self.spooled.frames(row.id),
         )
 
 
-async def open_broadcast(session: AsyncSession, playback: Playback, *, target_seconds: int) -> Broadcast:
+async def open_broadcast(
+    session: AsyncSession, playback: Playback, *, target_seconds: int, spooled: Spooled
+) -> Broadcast:
     """What a playback of streams plays by now. Raises `NotFound` when that is nothing."""
-    stretches = await open_stretches(session, playback)
-    broadcast = Broadcast(playback.slug, playback.title, stretches, target_seconds)
-    if broadcast.has_mix and not broadcast.mix.piece_count:
+    held: dict[str, SpooledSegment] = {}
+
+    async def unregistered(stream_id: str) -> list[Segment]:
+        found = await asyncio.to_thread(spooled.segments, stream_id)
+        held.update({one.row.id: one for one in found})
+        return [one.row for one in found]
+
+    stretches = await open_stretches(session, playback, unregistered)
+    part = playback.parts[0]
+    is_session = "capture_session_id" in part
+    streams = await list_session_streams(session, part["capture_session_id"]) if is_session else []
+    broadcast = Broadcast(
+        playback.slug,
+        playback.title,
+        stretches,
+        target_seconds,
+        is_session,
+        sum(stream.store and stream.media_type == "audio" for stream in streams),
+        spooled,
+        held,
+        frozenset(one.stream.id for one in stretches if spooled.is_here(one.stream.id)),
+    )
+    # Players read once which renditions there are, and take none for one that is empty.
+    playable = [one for one in stretches if broadcast.has_entries(one)]
+    late = [one for one in stretches if one not in playable and is_awaited(one.stream)]
+    if not playable or late or (broadcast.has_mix and not broadcast.mix.piece_count):
         raise NotFound("nothing is recorded here yet")
-    return broadcast
+    return replace(broadcast, stretches=playable)
 
 
-def _live(row: Segment) -> LiveSegment:
-    index = FragmentIndex.from_json(row.hls_index) if row.hls_index else None
-    converted = f"{row.codec} {row.width}x{row.height}"
-    return LiveSegment(row.id, row.started_at_us, row.duration_us, index, row.header_digest or converted)
-
-
-def _clip(row: Segment, stretch_us: tuple[int, int] | None) -> ClipSource | None:
+def _clip(row: Segment, stretch_us: tuple[int, int] | None, held: SpooledSegment | None) -> ClipSource | None:
     if stretch_us is None:
         return None
     low, high = stretch_us
 
     async def read(context: Context) -> bytes:
-        return b"".join([block async for block in context.storage.read(row.storage_key)])
+        return await read_recorded(context, row, held)
 
     return ClipSource(
         identity=f"{row.storage_key} {low} {high}",
@@ -177,6 +300,22 @@ def _clip(row: Segment, stretch_us: tuple[int, int] | None) -> ClipSource | None
             first_seconds=0.0,
         ),
     )
+
+
+def _part(row: Segment, start: float, end: float, held: SpooledSegment | None) -> ClipSource:
+    index = FragmentIndex.from_json(row.hls_index or {})
+    needed = [one for one in index.fragments if one.end_seconds > start and one.start_seconds < end]
+    first, last = needed[0], needed[-1]
+
+    async def read(context: Context) -> bytes:
+        return await read_recorded(context, row, held)
+
+    def make(data: bytes) -> bytes:
+        header = data[: index.init_length_bytes]
+        media = data[first.offset_bytes : last.offset_bytes + last.length_bytes]
+        return cut_part(header, media, start, end, media_zero_seconds(io.BytesIO(data)))
+
+    return ClipSource(f"{row.storage_key} part {start:.6f} {end:.6f}", read, make)
 
 
 def _bits_per_second(segments: Sequence[Segment]) -> int:

@@ -1,17 +1,26 @@
 """Playbacks of what streams record: a stretch of one stream, or a whole session as it happens."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.base.errors import InvalidRequest, NotFound
+from app.base.ids import utc_now
 from app.domain.assets.models import Playback
 from app.domain.assets.playback import save_playback
 from app.domain.sessions.models import CaptureSession
 from app.domain.streams.models import Segment, Stream
 from app.domain.streams.service import list_session_streams
+
+# Players read once which streams a session has. One whose media has begun is waited for so long, and so long
+# the display is, whose first picture is where the session begins.
+BEGIN_SECONDS = 10
+
+# What of a stream is recorded, but perhaps not registered yet.
+Unregistered = Callable[[str], Awaitable[Sequence[Segment]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,43 +61,55 @@ async def play_session(session: AsyncSession, capture: CaptureSession) -> None:
     capture.live_slug = playback.slug
 
 
-async def open_stretches(session: AsyncSession, playback: Playback) -> list[RecordedStretch]:
+async def nothing_unregistered(_: str) -> Sequence[Segment]:
+    """For whoever cannot see what is not registered yet."""
+    return []
+
+
+async def open_stretches(
+    session: AsyncSession, playback: Playback, unregistered: Unregistered = nothing_unregistered
+) -> list[RecordedStretch]:
     """What a playback of streams plays: the picture first, if there is one, then each sound.
 
-    A session's begins with its primary display's first picture. Raises `NotFound` when nothing of it is
-    recorded yet, or its streams are gone.
+    A session's begins with its primary display's first picture, or where that comes much later than the
+    sound, with the first sound. Raises `NotFound` when nothing of it is recorded yet, or while a stream that
+    has just begun is not, or when its streams are gone.
     """
     part = playback.parts[0]
     if "stream_id" in part:
         stream = await session.get(Stream, part["stream_id"])
         if stream is None:
             raise NotFound("what was playable here has been deleted")
-        stretch = await _stretch(session, stream, part["start_us"], part["end_us"])
+        stretch = await _stretch(session, stream, part["start_us"], part["end_us"], unregistered)
         if not stretch.segments:
             raise NotFound("nothing is recorded here yet")
         return [stretch]
     streams = await list_session_streams(session, part["capture_session_id"])
-    found = [await _stretch(session, stream, 0, None) for stream in streams if stream.store]
-    if any(_is_about_to_begin(stretch) for stretch in found):
-        raise NotFound("nothing is recorded here yet")  # players read once which streams there are
-    found = [stretch for stretch in found if stretch.segments]
-    pictures = [stretch for stretch in found if stretch.stream.media_type == "video"]
-    sounds = [stretch for stretch in found if stretch.stream.media_type == "audio"]
-    if not found:
+    found = [await _stretch(session, stream, 0, None, unregistered) for stream in streams if stream.store]
+    begun = [stretch for stretch in found if stretch.segments]
+    pictures = [stretch for stretch in begun if stretch.stream.media_type == "video"]
+    sounds = [stretch for stretch in begun if stretch.stream.media_type == "audio"]
+    if not begun or any(_is_awaited(stretch, begun) for stretch in found):
         raise NotFound("nothing is recorded here yet")
-    start_us = (pictures or sounds)[0].segments[0].started_at_us
-    begun = [_from(stretch, start_us) for stretch in [*pictures[:1], *sounds]]
-    return [stretch for stretch in begun if stretch.segments]
+    start_us = _session_start_us(pictures, sounds)
+    started = [_from(stretch, start_us) for stretch in [*pictures[:1], *sounds]]
+    return [stretch for stretch in started if stretch.segments]
 
 
 async def _stretch(
-    session: AsyncSession, stream: Stream, start_us: int, end_us: int | None
+    session: AsyncSession,
+    stream: Stream,
+    start_us: int,
+    end_us: int | None,
+    unregistered: Unregistered,
 ) -> RecordedStretch:
+    # Before the rows: what is registered meanwhile is in both, and nothing is in neither.
+    waiting = await unregistered(stream.id)
     wanted = [Segment.stream_id == stream.id, Segment.started_at_us + Segment.duration_us > start_us]
     if end_us is not None:
         wanted.append(Segment.started_at_us < end_us)
     rows = await session.scalars(select(Segment).where(*wanted).order_by(Segment.started_at_us))
-    segments = rows.all()
+    segments = _together(rows.all(), waiting, start_us, end_us)
     reached = segments and end_us is not None and _ends_us(segments[-1]) >= end_us
     if end_us is not None and not reached:
         later = await session.scalar(
@@ -106,9 +127,54 @@ async def _stretch(
     )
 
 
-def _is_about_to_begin(stretch: RecordedStretch) -> bool:
+def _together(
+    rows: Sequence[Segment], waiting: Sequence[Segment], start_us: int, end_us: int | None
+) -> Sequence[Segment]:
+    registered = {row.id for row in rows}
+    more = [
+        one
+        for one in waiting
+        if one.id not in registered
+        and _ends_us(one) > start_us
+        and (end_us is None or one.started_at_us < end_us)
+    ]
+    return sorted([*rows, *more], key=lambda one: one.started_at_us) if more else rows
+
+
+def _is_awaited(stretch: RecordedStretch, others: Sequence[RecordedStretch]) -> bool:
+    """Whether the session cannot be opened without it: it has just begun, or is a display that may yet."""
     stream = stretch.stream
-    return stream.first_media_at is not None and not stretch.segments and stream.status == "connected"
+    if stretch.segments or stream.status != "connected":
+        return False
+    if stream.media_type == "video" and any(one.stream.media_type == "video" for one in others):
+        return False
+    if stream.first_media_at is not None:
+        return is_awaited(stream)
+    firsts = [one.stream.first_media_at for one in others if one.stream.first_media_at is not None]
+    return stream.media_type == "video" and bool(firsts) and _is_recent(min(firsts))
+
+
+def is_awaited(stream: Stream) -> bool:
+    """Whether the stream has begun so recently that nothing of it can be expected to play yet."""
+    return (
+        stream.status == "connected"
+        and stream.first_media_at is not None
+        and _is_recent(stream.first_media_at)
+    )
+
+
+def _is_recent(at: datetime) -> bool:
+    return utc_now() - at < timedelta(seconds=BEGIN_SECONDS)
+
+
+def _session_start_us(pictures: Sequence[RecordedStretch], sounds: Sequence[RecordedStretch]) -> int:
+    heard_us = min((one.segments[0].started_at_us for one in sounds), default=None)
+    if not pictures:
+        assert heard_us is not None
+        return heard_us
+    seen_us = pictures[0].segments[0].started_at_us
+    # Who listens already must not lose what was said before.
+    return seen_us if heard_us is None or seen_us - heard_us < BEGIN_SECONDS * 1_000_000 else heard_us
 
 
 def _from(stretch: RecordedStretch, start_us: int) -> RecordedStretch:

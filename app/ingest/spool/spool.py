@@ -18,8 +18,8 @@ from pydantic import ValidationError
 
 from app.base.errors import Unprocessable
 from app.base.ids import new_id
+from app.domain.streams.spooled import Manifest, Recorded
 from app.ingest.spool.growing import GrowingFile, is_held
-from app.ingest.spool.manifest import Manifest, Recorded
 from app.media.hls import index_segment
 from app.media.salvage import salvage
 
