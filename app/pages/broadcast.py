@@ -103,6 +103,11 @@ class Broadcast:
         return max(stretch_ends_us(stretch) for stretch in self.stretches)
 
     @property
+    def plays_until_us(self) -> int | None:
+        """Where what is played ends; None while a session goes on, whose words may be ahead of its media."""
+        return None if self.is_session and self.is_live else self.ends_us
+
+    @property
     def has_mix(self) -> bool:
         """Whether several sounds belong to the picture, or one that players have to be given a place for."""
         begun = len(self.stretches) - 1
@@ -134,7 +139,8 @@ class Broadcast:
 
     def is_played(self, at_us: float) -> bool:
         """Whether the instant `at_us` is within what is played."""
-        return self.starts_us <= at_us < self.ends_us
+        until_us = self.plays_until_us
+        return self.starts_us <= at_us and (until_us is None or at_us < until_us)
 
     def playlist(self) -> str:
         """The playlist of a single stream, or the one that names those of the picture and the sounds."""

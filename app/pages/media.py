@@ -6,11 +6,12 @@ import io
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from fastapi.routing import APIRoute
 
 from app.base.errors import CaptureError, NotFound
+from app.base.ids import utc_now
 from app.media.hls import index_file
 from app.media.live_parts import PART_TARGET_SECONDS
 from app.pages.broadcast import Broadcast
@@ -21,7 +22,7 @@ from app.pages.opening import PathPlaying
 from app.pages.ranges import RangeNotSatisfiable, read_range
 from app.pages.reloading import QueryDirectives, reload_playlist
 from app.pages.spooled import SpooledSegment, read_recorded
-from app.pages.transcript import read_transcript
+from app.pages.transcript import cursor_at, read_transcript
 from app.process import Context
 from app.wire.deps import AppContext, Session
 from app.wire.envelope import Json, failure, success
@@ -87,9 +88,16 @@ async def thumbnail(playing: PathPlaying, context: AppContext) -> Response:
 
 
 @router.get("/{slug}/transcript.json")
-async def transcript(playing: PathPlaying, session: Session) -> Json:
-    """What is said in the playback: utterances and words, in seconds of the playback."""
-    return success({"utterances": await read_transcript(session, playing)})
+async def transcript(
+    playing: PathPlaying, session: Session, cursor: Annotated[int | None, Query(ge=0, le=10**14)] = None
+) -> Json:
+    """What is said in the playback: utterances and words, in seconds of the playback.
+
+    While it is `live`, the `cursor` asks for what is said later; a few utterances then come once more.
+    """
+    following = cursor_at(utc_now())
+    utterances = await read_transcript(session, playing, cursor=cursor)
+    return success({"utterances": utterances, "live": playing.is_live, "cursor": following})
 
 
 @router.head("/{slug}/{name}.m3u8", include_in_schema=False)
@@ -197,7 +205,6 @@ async def _awaited(
     found = find(playing)
     if found is not None or not may_come(playing):
         return found
-    gone = False
 
     def look(broadcast: Broadcast) -> ClipSource | bool | None:
         return find(broadcast) or (None if may_come(broadcast) else False)

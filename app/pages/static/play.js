@@ -3,6 +3,13 @@
 import { startSeconds } from "./clock.js";
 
 const LIVE_EDGE = -1; // as hls.js has it
+// A server holds the answer to a playlist until more of it is there, for three target durations at most.
+const LIVE_PLAYLIST = {
+  maxTimeToFirstByteMs: 30_000,
+  maxLoadTimeMs: 40_000,
+  timeoutRetry: { maxNumRetry: 4, retryDelayMs: 0, maxRetryDelayMs: 0 },
+  errorRetry: { maxNumRetry: 20, retryDelayMs: 500, maxRetryDelayMs: 4_000 },
+};
 const PLAYLIST_TYPE = "application/vnd.apple.mpegurl";
 
 /** Start to load the page's video at the moment that its address names; failures are shown below it. */
@@ -38,7 +45,10 @@ function playNatively(video, url, from) {
 
 function playWithHls(Hls, video, url, from) {
   // Media is fragmented MP4 already: there is nothing for a worker to do.
-  const hls = new Hls({ enableWorker: false, startPosition: from });
+  const live = video.dataset.live
+    ? { lowLatencyMode: true, playlistLoadPolicy: { default: LIVE_PLAYLIST } }
+    : {};
+  const hls = new Hls({ enableWorker: false, startPosition: from, ...live });
   let recovered = false;
   hls.on(Hls.Events.ERROR, (_, error) => {
     if (!error.fatal) return;
