@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from app.media.hls import EDGE_SECONDS, FragmentIndex
-from app.media.live_parts import PartSpan, pieces
+from app.media.live_parts import PartSpan, SegmentPiece, pieces
 from app.media.playlist import ByteRange, Entry, MediaHeader, PartEntry
 
 # Segments of one publisher follow each other without a hole; one that comes back needs longer than this.
@@ -31,6 +31,7 @@ class LiveSegment:
     header_digest: str | None
     grows: bool = False
     frames: tuple[float, ...] = ()
+    is_video: bool = True
 
     @property
     def ended_at_us(self) -> int:
@@ -97,7 +98,7 @@ def played_parts(segment: LiveSegment, start_us: int, target_seconds: int) -> di
     first = first_whole(segment, start_us)
     if segment.index is None or first is None or not segment.frames:
         return {}
-    made = pieces(segment.index, segment.frames, target_seconds, grows=segment.grows, first=first)
+    made = _pieces(segment, segment.index, target_seconds, first)
     return {part.number: part for piece in made for part in piece.parts}
 
 
@@ -156,7 +157,7 @@ def _segment_entries(
     header = MediaHeader(
         file, ByteRange(0, segment.index.init_length_bytes), segment.header_digest or segment.name
     )
-    for piece in pieces(segment.index, segment.frames, target_seconds, grows=segment.grows, first=first):
+    for piece in _pieces(segment, segment.index, target_seconds, first):
         if piece.is_open and not piece.parts:
             continue
         fragment = piece.joined
@@ -177,6 +178,19 @@ def _segment_entries(
             )
         )
     return made
+
+
+def _pieces(
+    segment: LiveSegment, index: FragmentIndex, target_seconds: int, first: int
+) -> list[SegmentPiece]:
+    return pieces(
+        index,
+        segment.frames,
+        target_seconds,
+        grows=segment.grows,
+        is_video=segment.is_video,
+        first=first,
+    )
 
 
 def _gaps(start_us: int, end_us: int, target_seconds: int) -> Iterator[Entry]:

@@ -82,7 +82,13 @@ def read_grown(file: BinaryIO, *, grows: bool) -> GrownFile:
 
 
 def pieces(
-    index: FragmentIndex, frames: Sequence[float], target_seconds: float, *, grows: bool, first: int = 0
+    index: FragmentIndex,
+    frames: Sequence[float],
+    target_seconds: float,
+    *,
+    grows: bool,
+    is_video: bool,
+    first: int = 0,
 ) -> list[SegmentPiece]:
     """The entries that a segment's fragments from `first` on make, each with its parts.
 
@@ -100,7 +106,7 @@ def pieces(
             found.append(SegmentPiece(one, (), is_open))
             continue
         for start, end in _cut(frames, one.start_seconds, one.end_seconds, is_open=is_open):
-            spans.append(PartSpan(number, start, end, round(start, 3) in keyframes))
+            spans.append(PartSpan(number, start, end, not is_video or round(start, 3) in keyframes))
             number += 1
         if any(span.duration_seconds > PART_TARGET_SECONDS for span in spans):
             # Not the one length that players count on. While the piece is open, what was said stays.

@@ -14,6 +14,7 @@ from app.domain.streams.models import PublisherState, Segment
 from app.domain.streams.playback import RecordedStretch, is_awaited, open_stretches
 from app.domain.streams.service import list_session_streams
 from app.media.clip import make_clip
+from app.media.frames import Codec
 from app.media.hls import FragmentIndex
 from app.media.live import LiveSegment, clip_name, clip_range_us, live_entries, played_parts
 from app.media.live_parts import PART_TARGET_SECONDS, cut_part, media_zero_seconds
@@ -251,6 +252,7 @@ class Broadcast:
             row.header_digest or converted,
             grows=self.grows(row.id),
             frames=self.spooled.frames(row.id),
+            is_video=Codec(row.codec).is_video,
         )
 
 
