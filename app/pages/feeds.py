@@ -29,6 +29,7 @@ LOOK_SECONDS = 0.05
 # What the spool does not tell: gaps that pass, a session that ends, segments of another machine.
 REOPEN_SECONDS = 1.0
 LINGER_SECONDS = 3.0  # the next request of a player comes at once
+OPEN_SECONDS = 10.0
 MOST_WAITING = 2000
 
 
@@ -44,8 +45,11 @@ class Feeds:
     async def current(self, slug: str) -> Playing | Broadcast:
         """What the slug plays by now, as old as a look at most where it is watched. Raises `NotFound`."""
         feed = self._feeds.get(slug)
-        if feed is not None and feed.broadcast is not None and feed.is_fresh:
-            return feed.broadcast
+        if feed is not None and feed.is_fresh:
+            # Also while it opens: what a player was told must not be taken back by an older look.
+            found = await feed.until(lambda broadcast: broadcast, OPEN_SECONDS)
+            if found is not None:
+                return found
         return await read_slug(self._context, self._spooled, slug)
 
     async def until(self, slug: str, find: Callable[[Broadcast], T | None], seconds: float) -> T | None:
@@ -85,7 +89,7 @@ class _Feed:
         self._changed = asyncio.Event()
         self._watchers = 0
         self._left_at = time.monotonic()
-        self._opened_at = 0.0
+        self._opened_at = time.monotonic() - REOPEN_SECONDS
         self._task = asyncio.create_task(self._run())
 
     @property

@@ -42,6 +42,14 @@ async def read(client: httpx.AsyncClient, url: str, **query: object) -> ReadPlay
     return check_media_playlist(answer.text, gaps_keep_time="_HLS_skip" not in query)
 
 
+async def ended_playlist(client: httpx.AsyncClient, url: str) -> ReadPlaylist:
+    deadline = time.monotonic() + LIMIT_SECONDS
+    while not (playlist := await read(client, url)).has_ended:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.2)
+    return playlist
+
+
 def next_part(playlist: ReadPlaylist) -> dict[str, int]:
     """The directives that wait for what comes next."""
     parts = len(playlist.open.parts) if playlist.open else 0
@@ -140,8 +148,8 @@ async def test_a_session_plays_in_parts_while_its_segments_grow(stack: RunningSt
         await end(driver, publications)
         await driver.wait_for("stopped", "exported")
         for name, before in (("picture", newest), ("mic:default", mic), ("All sound", heard)):
-            ended = await read(client, urls[name], _HLS_msn=9999)
-            assert ended.has_ended
+            ended = await ended_playlist(client, urls[name])
+            assert (await read(client, urls[name], _HLS_msn=9999)).has_ended
             assert ended.kind == "EVENT"
             assert ended.part_target is None
             check_grown(before, ended)
