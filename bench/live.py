@@ -1,8 +1,8 @@
 """How old a picture is when a player has it: by parts of the segment that grows, and by whole segments.
 
-The whole product runs, one session (display, microphone, system sound) is published over WHIP, and two players
-read its live playlists at the same time. One waits for parts as low-latency players do, the other reloads
-once a second and fetches segments. Age counts from the instant at which a frame was captured by the
+The whole product runs, one session (display, microphone, system sound) is published over WHIP, and two
+players read its live playlists at the same time. One waits for parts as low-latency players do, the other
+reloads once a second and fetches segments. Age counts from the instant at which a frame was captured by the
 publisher's clock to the end of the answer that holds it. The processor time of the web process, ingest
 included, is taken for as long again while nobody watches.
 

@@ -1,13 +1,15 @@
 """Partial segments of low-latency HLS (RFC 8216bis clause 4.4.4.9), cut of segments that may still grow.
 
-A recorder's own parts are as long as it took to collect them. Players want theirs of one length: of at least
-`PART_SECONDS`, and by a frame longer. So they are cut of the recorded frames when they are asked for.
+A recorder's own parts are as long as it took to collect them. Players want theirs of one length. So they are
+cut when they are asked for: a part has the frames that begin within its `PART_SECONDS` of the segment.
 """
 
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from typing import BinaryIO
 
 import av
@@ -18,8 +20,9 @@ from app.media.hls import Fragment, FragmentIndex, index_file, joined_fragments
 from app.media.parts import PROVISIONAL_FRAGMENT
 
 PART_SECONDS = 1.0
-# A part lasts at least 85 % of this, and at most this, but for the last of a segment (clause 4.4.4.9).
-PART_TARGET_SECONDS = 1.17
+# A part lasts at least 85 % of this, and at most this, but for the last of a segment (clause 4.4.4.9). Those
+# of the mix are whole AAC frames, and a little longer.
+PART_TARGET_SECONDS = 1.01
 _NEAR_SECONDS = 0.0005  # what a frame's time may be rounded by
 _MP4_FLAGS = "empty_moov+delay_moov+default_base_moof+frag_discont+skip_trailer"
 
@@ -50,7 +53,7 @@ class PartSpan:
 class SegmentPiece:
     """Fragments that are one entry of a playlist, and its parts. An open one may still grow.
 
-    `parts` is empty where the frames lie too far apart for parts of one length.
+    `parts` is empty where a stretch of that length has no frame of its own.
     """
 
     joined: Fragment
@@ -105,12 +108,17 @@ def pieces(
         if not frames:
             found.append(SegmentPiece(one, (), is_open))
             continue
-        for start, end in _cut(frames, one.start_seconds, one.end_seconds, is_open=is_open):
-            spans.append(PartSpan(number, start, end, not is_video or round(start, 3) in keyframes))
+        own = [frame for frame in frames if one.start_seconds <= frame < one.end_seconds - _NEAR_SECONDS]
+        for start, end in _cut(one.start_seconds, one.end_seconds, is_open=is_open):
+            first_frame = next((frame for frame in own if start <= frame + _NEAR_SECONDS < end), None)
+            if first_frame is None:
+                is_last = one.end_seconds - end < _NEAR_SECONDS and not is_open
+                # The frame before lasts until the end, and there is nothing to load. Elsewhere players would
+                # count wrongly; while the piece is open, what was said stays.
+                spans = spans if is_open or is_last else []
+                break
+            spans.append(PartSpan(number, start, end, not is_video or round(first_frame, 3) in keyframes))
             number += 1
-        if any(span.duration_seconds > PART_TARGET_SECONDS for span in spans):
-            # Not the one length that players count on. While the piece is open, what was said stays.
-            spans = _before_long(spans) if is_open else []
         found.append(SegmentPiece(one, tuple(spans), is_open))
     return found
 
@@ -156,23 +164,10 @@ def media_zero_seconds(file: BinaryIO) -> float:
     raise Unprocessable("The file holds no fragment.")
 
 
-def _cut(frames: Sequence[float], start: float, end: float, *, is_open: bool) -> list[tuple[float, float]]:
-    """`[start, end)` in stretches of at least `PART_SECONDS` that begin at frames; the last one if closed."""
-    spans: list[tuple[float, float]] = []
-    at = start
-    for frame in [*(one for one in frames if start <= one < end - _NEAR_SECONDS), end]:
-        if frame - at >= PART_SECONDS - _NEAR_SECONDS:
-            spans.append((at, frame))
-            at = frame
-    if not is_open and end - at > _NEAR_SECONDS:
-        spans.append((at, end))
-    return spans
-
-
-def _before_long(spans: Sequence[PartSpan]) -> list[PartSpan]:
-    kept: list[PartSpan] = []
-    for span in spans:
-        if span.duration_seconds > PART_TARGET_SECONDS:
-            break
-        kept.append(span)
-    return kept
+def _cut(start: float, end: float, *, is_open: bool) -> list[tuple[float, float]]:
+    """`[start, end)` in stretches of `PART_SECONDS`; where it is closed the last one is what is left."""
+    count = math.floor((end - start + _NEAR_SECONDS) / PART_SECONDS)
+    edges = [start + number * PART_SECONDS for number in range(count + 1)]
+    if not is_open and end - edges[-1] > _NEAR_SECONDS:
+        edges.append(end)
+    return list(pairwise(edges))
