@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.base.errors import NotFound
 from app.domain.assets.models import Playback
-from app.domain.streams.models import PublisherState, Segment
+from app.domain.streams.models import Segment
 from app.domain.streams.playback import RecordedStretch, is_awaited, open_stretches
 from app.domain.streams.service import list_session_streams
 from app.media.clip import make_clip
@@ -237,7 +237,6 @@ class Broadcast:
             not stretch.has_ended
             and stretch.end_us is None
             and stretch.stream.id in self.here
-            and stretch.stream.publisher_state == PublisherState.LIVE
             and stretch.segments[-1].hls_index is not None
         )
 
