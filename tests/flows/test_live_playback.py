@@ -148,7 +148,7 @@ async def test_a_browser_plays_a_session_while_it_is_recorded(stack: RunningStac
         assert master.count("TYPE=AUDIO") == 3
         await page.goto(session["live_player_url"])
         await page.evaluate("window.video = document.querySelector('video')")
-        await page.wait_for("video.readyState >= 2")
+        await page.wait_for("video.readyState >= 2 && video.buffered.length")
         await page.evaluate("video.play()")
         assert await page.evaluate("document.querySelector('.facts span').innerText") == "Live"
         # What is seen in the end was not recorded when the page was opened.
