@@ -110,12 +110,15 @@ def live_entries(
     target_seconds: int,
     holes: Literal["joined", "gaps"],
     until_us: int | None = None,
+    made: dict[str, Sequence[Entry]] | None = None,
 ) -> list[Entry]:
     """Entries of `[start_us, end_us)`, of about `target_seconds` at most.
 
     With `holes="joined"` a discontinuity joins what is before and after a hole. With `"gaps"` a hole keeps
     its time, also one at the start and one that lasts until `until_us`: renditions of one presentation have
     one timeline, on which they may be discontinuous only together (RFC 8216 clause 6.2.4).
+
+    `made` keeps the entries of segments that grow no more, for the next time.
     """
     entries: list[Entry] = []
     at_us = start_us
@@ -123,8 +126,12 @@ def live_entries(
         hole = segment.started_at_us - at_us > HOLE_SECONDS * 1e6
         if holes == "gaps" and hole:
             entries += _gaps(at_us, segment.started_at_us, target_seconds)
-        made = _segment_entries(segment, start_us, end_us, target_seconds)
-        for number, entry in enumerate(made):
+        own = made.get(segment.name) if made is not None else None
+        if own is None:
+            own = _segment_entries(segment, start_us, end_us, target_seconds)
+            if made is not None and not segment.grows:
+                made[segment.name] = own
+        for number, entry in enumerate(own):
             another = entries and ((hole and not number) or not _same_header(entries[-1], entry))
             entries.append(
                 replace(entry, after_discontinuity=True) if holes == "joined" and another else entry
@@ -157,9 +164,9 @@ def _segment_entries(
     header = MediaHeader(
         file, ByteRange(0, segment.index.init_length_bytes), segment.header_digest or segment.name
     )
+    said = 0
     for piece in _pieces(segment, segment.index, target_seconds, first):
-        if piece.is_open and not piece.parts:
-            continue
+        said += len(piece.parts)
         fragment = piece.joined
         parts = tuple(
             PartEntry(part_name(segment.name, one.number), one.duration_seconds, one.is_independent)
@@ -174,7 +181,7 @@ def _segment_entries(
                 segment.started_at_us + round(fragment.start_seconds * 1e6),
                 parts=parts,
                 is_open=piece.is_open,
-                next_part_uri=part_name(segment.name, piece.parts[-1].number + 1) if piece.is_open else None,
+                next_part_uri=part_name(segment.name, said) if piece.is_open else None,
             )
         )
     return made

@@ -74,9 +74,9 @@ class MixStretch:
         return self.times_us(start_us)[1] + LOOKAHEAD_US <= until_us
 
 
-def pieces_until(until_us: int, start_us: int, *, has_ended: bool) -> int:
-    """How many pieces there are of what is recorded until `until_us`."""
-    number = 0
+def pieces_until(until_us: int, start_us: int, *, has_ended: bool, known: int = 0) -> int:
+    """How many pieces there are of what is recorded until `until_us`, of which so many are `known`."""
+    number = known
     while MixStretch.piece(number).is_recorded(until_us, start_us, has_ended=has_ended):
         number += 1
     return number

@@ -9,6 +9,10 @@ from app.base.errors import Unprocessable
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ROUNDING_SECONDS = 0.000001
+# Parts come in lumps, those of the mix when the slowest sound has them. The draft asks for three at least.
+PART_HOLD_BACK = 5
+# hls.js 1.7 takes a segment on the last line for the one that grows, and fails over the next.
+_MORE = "# more follows"
 SKIP_TARGETS = 6  # the least that the draft allows (clause 4.4.3.8)
 
 
@@ -116,7 +120,11 @@ def media_playlist(
             byte_range = f',BYTERANGE="{header.range}"' if header.range else ""
             lines.append(f'#EXT-X-MAP:URI="{header.uri}"{byte_range}')
         lines += _segment(entry, with_parts=number >= in_parts)
-    return "\n".join([*lines, *(["#EXT-X-ENDLIST"] if has_ended else []), ""])
+    if has_ended:
+        lines.append("#EXT-X-ENDLIST")
+    elif low_latency and lines[-1] == entries[-1].uri:
+        lines.append(_MORE)
+    return "\n".join([*lines, ""])
 
 
 def hold_back_seconds(target_seconds: int) -> int:
@@ -157,7 +165,7 @@ def _promises(low_latency: LowLatency, target: int) -> list[str]:
     part = low_latency.part_target_seconds
     return [
         f"#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,CAN-SKIP-UNTIL={SKIP_TARGETS * target}.0"
-        f",HOLD-BACK={hold_back_seconds(target)}.0,PART-HOLD-BACK={3 * part:.3f}",
+        f",HOLD-BACK={hold_back_seconds(target)}.0,PART-HOLD-BACK={PART_HOLD_BACK * part:.3f}",
         f"#EXT-X-PART-INF:PART-TARGET={part:.3f}",
     ]
 
@@ -182,7 +190,7 @@ def _first_within(entries: Sequence[Entry], seconds: float) -> int:
 
 def _segment(entry: Entry, *, with_parts: bool) -> list[str]:
     lines = []
-    if entry.starts_at_us is not None:
+    if entry.starts_at_us is not None and (entry.parts or not entry.is_open):
         at = _EPOCH + timedelta(microseconds=entry.starts_at_us)
         lines.append(f"#EXT-X-PROGRAM-DATE-TIME:{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03}Z")
     if with_parts:

@@ -3,7 +3,7 @@
 import asyncio
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -27,6 +27,7 @@ from app.media.playlist import (
     multivariant_playlist,
 )
 from app.pages.clips import ClipSource
+from app.pages.followed import Followed
 from app.pages.mix import MIX, Mix, recorded_until_us, stretch_ends_us
 from app.pages.spooled import Spooled, SpooledSegment, read_recorded
 from app.process import Context
@@ -72,7 +73,9 @@ class Broadcast:
     spooled: Spooled
     held: Mapping[str, SpooledSegment]
     here: frozenset[str]
+    followed: Followed
     thumbnail_key = None
+    _media: dict[str | None, MediaPlaylist | None] = field(default_factory=dict)
 
     @property
     def is_live(self) -> bool:
@@ -96,6 +99,8 @@ class Broadcast:
     def starts_us(self) -> int:
         """Unix microseconds."""
         first = self.stretches[0]
+        if self.is_session:
+            return first.start_us
         return max(first.start_us, first.segments[0].started_at_us)
 
     @property
@@ -112,16 +117,28 @@ class Broadcast:
     def has_mix(self) -> bool:
         """Whether several sounds belong to the picture, or one that players have to be given a place for."""
         begun = len(self.stretches) - 1
-        return self.is_session and self.has_picture and self.sound_count > min(begun, 1)
+        return self.may_mix and self.sound_count > min(begun, 1)
+
+    @property
+    def may_mix(self) -> bool:
+        """Whether the mix can be played: whoever has been given it goes on with it."""
+        return self.is_session and self.has_picture and self.sound_count > 0
 
     @property
     def mix(self) -> Mix:
         """The sounds together."""
         sounds = [one for one in self.stretches if one.stream.media_type == "audio"]
-        has_ended = all(one.has_ended for one in sounds or self.stretches)
-        ends_us = max(stretch_ends_us(one) for one in self.stretches)
         zero_us = self.stretches[0].zero_us
-        return Mix(sounds, self.starts_us, ends_us, zero_us, has_ended, self.held, self.here)
+        return Mix(
+            sounds,
+            self.starts_us,
+            self.ends_us,
+            zero_us,
+            not self.is_live,
+            self.held,
+            self.here,
+            self.followed,
+        )
 
     @property
     def stream_ids(self) -> list[str]:
@@ -161,13 +178,17 @@ class Broadcast:
 
     def media(self, name: str | None) -> MediaPlaylist | None:
         """The media playlist of one stream of several or of all sound; without a name the only one."""
+        if name not in self._media:
+            self._media[name] = self._media_of(name)
+        return self._media[name]
+
+    def _media_of(self, name: str | None) -> MediaPlaylist | None:
         if name is None:
             return None if self.is_session else self._of_stream(self.stretches[0])
-        if name == MIX and self.has_mix:
+        if name == MIX and self.may_mix:
             in_parts = all(self._is_in_parts(one) for one in self.mix.sounds or self.stretches)
-            return MediaPlaylist(
-                self.mix.entries(in_parts=in_parts), self.mix.has_ended, self.target_seconds, in_parts
-            )
+            entries = self.mix.entries(in_parts=in_parts)
+            return MediaPlaylist(entries, not self.is_live, self.target_seconds, in_parts)
         found = next((one for one in self.stretches if one.stream.id == name), None)
         return self._of_stream(found) if found else None
 
@@ -181,7 +202,7 @@ class Broadcast:
 
     def clip(self, name: str) -> ClipSource | None:
         """How the clip of this name is made."""
-        if name.startswith(f"{MIX}-") and self.has_mix:
+        if name.startswith(f"{MIX}-") and self.may_mix:
             return self.mix.clip(name)
         for stretch in self.stretches:
             for row in stretch.segments:
@@ -207,9 +228,8 @@ class Broadcast:
 
     def is_next(self, name: str) -> bool:
         """Whether a part of the mix of this name has been promised."""
-        if not name.startswith(f"{MIX}-") or not self.has_mix:
-            return False
-        entries = self.mix.entries(in_parts=True)
+        playlist = self.media(MIX) if name.startswith(f"{MIX}-") else None
+        entries = playlist.entries if playlist else []
         return bool(entries) and entries[-1].next_part_uri == clip_name(name)
 
     def has_entries(self, stretch: RecordedStretch) -> bool:
@@ -228,19 +248,30 @@ class Broadcast:
             target_seconds=self.target_seconds,
             holes="gaps" if self.is_session else "joined",
             until_us=until_us,
+            made=self.followed.entries,
         )
-        return MediaPlaylist(entries, stretch.has_ended, self.target_seconds, self._is_in_parts(stretch))
+        # The playlists of a session end together: until then a hole may follow what one of them has.
+        has_ended = not self.is_live
+        return MediaPlaylist(entries, has_ended, self.target_seconds, self._is_in_parts(stretch))
 
     def _is_in_parts(self, stretch: RecordedStretch) -> bool:
         """Whether what a stream records can be read here while it grows."""
         return (
-            not stretch.has_ended
+            self.is_live
             and stretch.end_us is None
             and stretch.stream.id in self.here
             and stretch.segments[-1].hls_index is not None
         )
 
     def _live(self, row: Segment) -> LiveSegment:
+        finished = self.followed.finished.get(row.id)
+        if finished is None:
+            finished = self._read(row)
+            if not finished.grows:
+                self.followed.finished[row.id] = finished
+        return finished
+
+    def _read(self, row: Segment) -> LiveSegment:
         index = FragmentIndex.from_json(row.hls_index) if row.hls_index else None
         converted = f"{row.codec} {row.width}x{row.height}"
         return LiveSegment(
@@ -256,7 +287,7 @@ class Broadcast:
 
 
 async def open_broadcast(
-    session: AsyncSession, playback: Playback, *, target_seconds: int, spooled: Spooled
+    session: AsyncSession, playback: Playback, *, target_seconds: int, spooled: Spooled, followed: Followed
 ) -> Broadcast:
     """What a playback of streams plays by now. Raises `NotFound` when that is nothing."""
     held: dict[str, SpooledSegment] = {}
@@ -266,9 +297,10 @@ async def open_broadcast(
         held.update({one.row.id: one for one in found})
         return [one.row for one in found]
 
-    stretches = await open_stretches(session, playback, unregistered)
+    stretches = await open_stretches(session, playback, unregistered, followed.known)
     part = playback.parts[0]
     is_session = "capture_session_id" in part
+    followed.here |= {one.stream.id for one in stretches if spooled.is_here(one.stream.id)}
     streams = await list_session_streams(session, part["capture_session_id"]) if is_session else []
     broadcast = Broadcast(
         playback.slug,
@@ -279,14 +311,21 @@ async def open_broadcast(
         sum(stream.store and stream.media_type == "audio" for stream in streams),
         spooled,
         held,
-        frozenset(one.stream.id for one in stretches if spooled.is_here(one.stream.id)),
+        frozenset(followed.here),
+        followed,
     )
     # Players read once which renditions there are, and take none for one that is empty.
     playable = [one for one in stretches if broadcast.has_entries(one)]
     late = [one for one in stretches if one not in playable and is_awaited(one.stream)]
-    if not playable or late or (broadcast.has_mix and not broadcast.mix.piece_count):
+    if not playable or (late and followed.known.start_us is None):
         raise NotFound("nothing is recorded here yet")
-    return replace(broadcast, stretches=playable)
+    opened = replace(broadcast, stretches=playable)
+    if opened.has_mix and not opened.mix.piece_count:
+        raise NotFound("nothing is recorded here yet")
+    if is_session and opened.is_live:
+        followed.known.start_us = opened.starts_us
+        followed.known.picture_id = playable[0].stream.id if opened.has_picture else None
+    return opened
 
 
 def _clip(row: Segment, stretch_us: tuple[int, int] | None, held: SpooledSegment | None) -> ClipSource | None:

@@ -1,40 +1,39 @@
-"""Tells players what comes next while it comes: one look at the spool serves all who wait for a playback.
+"""Follows what is live for its players: one look at a time serves all of them, and none goes back in time.
 
-Nobody is looked after while nobody waits, and recording knows nothing of either.
+Nobody is looked after while nobody asks, and recording knows nothing of either.
 """
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Annotated, TypeVar
 
 from fastapi import Depends
 from fastapi.requests import HTTPConnection
 
 from app.base.db import DATABASE_AWAY
-from app.base.errors import CaptureError, Unavailable
-from app.base.tasks import end_task
+from app.base.errors import Unavailable
 from app.pages.broadcast import Broadcast
+from app.pages.followed import Followed
 from app.pages.opening import read_slug
 from app.pages.playing import Playing
 from app.pages.spooled import Spooled
 from app.process import Context
-
-logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 LOOK_SECONDS = 0.05
 # What the spool does not tell: gaps that pass, a session that ends, segments of another machine.
 REOPEN_SECONDS = 1.0
-LINGER_SECONDS = 3.0  # the next request of a player comes at once
-OPEN_SECONDS = 10.0
+# Longer than the pause between two reloads of any player.
+KEPT_SECONDS = 60.0
+MOST_FEEDS = 500
 MOST_WAITING = 2000
 
 
 class Feeds:
-    """The playbacks that somebody waits for in this web process."""
+    """The live playbacks that somebody has asked for lately in this web process."""
 
     def __init__(self, context: Context, spooled: Spooled) -> None:
         self.waiting = 0
@@ -43,122 +42,117 @@ class Feeds:
         self._feeds: dict[str, _Feed] = {}
 
     async def current(self, slug: str) -> Playing | Broadcast:
-        """What the slug plays by now, as old as a look at most where it is watched. Raises `NotFound`."""
-        feed = self._feeds.get(slug)
-        if feed is not None and feed.is_fresh:
-            # Also while it opens: what a player was told must not be taken back by an older look.
-            found = await feed.until(lambda broadcast: broadcast, OPEN_SECONDS)
-            if found is not None:
-                return found
-        return await read_slug(self._context, self._spooled, slug)
+        """What the slug plays by now. Raises `NotFound`, and `Unavailable` while the database is away."""
+        feed = self._feed(slug)
+        try:
+            opened = await feed.look()
+        finally:
+            if not feed.is_live and not feed.watchers:
+                self._feeds.pop(slug, None)
+        return opened
 
     async def until(self, slug: str, find: Callable[[Broadcast], T | None], seconds: float) -> T | None:
         """What `find` finds in the playback of streams once it finds something; None after `seconds`.
 
-        Raises `Unavailable` where too many wait, and what opening the slug raises.
+        Raises `Unavailable` where too many wait, and what `current` raises.
         """
         if self.waiting >= MOST_WAITING:
             raise Unavailable("too many players wait here: try again in a moment")
-        feed = self._feeds.get(slug)
-        if feed is None or feed.has_ended:
-            feed = self._feeds[slug] = _Feed(self._context, self._spooled, slug)
         self.waiting += 1
         try:
-            return await feed.until(find, seconds)
+            return await self._feed(slug).until(find, seconds)
         finally:
             self.waiting -= 1
-            for other, one in list(self._feeds.items()):
-                if one.has_ended:
-                    del self._feeds[other]
 
     async def close(self) -> None:
-        """End all waiting."""
+        """End all looking."""
         for feed in self._feeds.values():
-            await feed.close()
+            feed.close()
+
+    def _feed(self, slug: str) -> "_Feed":
+        feed = self._feeds.pop(slug, None) or _Feed(self._context, self._spooled, slug)
+        self._feeds[slug] = feed  # the last of all
+        feed.asked_at = time.monotonic()
+        for other, one in list(self._feeds.items()):
+            is_old = feed.asked_at - one.asked_at > KEPT_SECONDS
+            if not is_old and len(self._feeds) <= MOST_FEEDS:
+                break
+            if not one.watchers and one is not feed:
+                del self._feeds[other]
+        return feed
 
 
 class _Feed:
-    """One playback while it is waited for."""
+    """One playback, and what is known of it from looking."""
 
     def __init__(self, context: Context, spooled: Spooled, slug: str) -> None:
-        self.broadcast: Broadcast | None = None
+        self.asked_at = time.monotonic()
+        self.watchers = 0
         self._context = context
         self._spooled = spooled
         self._slug = slug
-        self._failure: CaptureError | None = None
-        self._changed = asyncio.Event()
-        self._watchers = 0
-        self._left_at = time.monotonic()
-        self._opened_at = time.monotonic() - REOPEN_SECONDS
-        self._task = asyncio.create_task(self._run())
+        self._followed = Followed()
+        self._opened: Playing | Broadcast | None = None
+        self._seen: object = None
+        self._looked_at = self._opened_at = -KEPT_SECONDS
+        self._looking = asyncio.Lock()
+        self._change: asyncio.Task[None] | None = None
 
     @property
-    def has_ended(self) -> bool:
-        return self._task.done()
+    def is_live(self) -> bool:
+        return isinstance(self._opened, Broadcast) and self._opened.is_live
 
-    @property
-    def is_fresh(self) -> bool:
-        """Whether the spool is being looked at."""
-        return not self._task.done() and time.monotonic() - self._opened_at < 2 * REOPEN_SECONDS
+    async def look(self) -> Playing | Broadcast:
+        """What is played, at most a look old."""
+        async with self._looking:
+            if self._opened is None or time.monotonic() - self._looked_at >= LOOK_SECONDS:
+                self._opened = await self._look()
+            return self._opened
 
     async def until(self, find: Callable[[Broadcast], T | None], seconds: float) -> T | None:
         deadline = time.monotonic() + seconds
-        self._watchers += 1
+        self.watchers += 1
         try:
             while True:
-                changed = self._changed
-                if self._failure is not None:
-                    raise self._failure
-                if self.broadcast is not None:
-                    found = await asyncio.to_thread(find, self.broadcast)
-                    if found is not None:
-                        return found
+                opened = await self.look()
+                found = await asyncio.to_thread(find, opened) if isinstance(opened, Broadcast) else None
                 left = deadline - time.monotonic()
-                if left <= 0 or self._task.done():
-                    return None
-                try:
-                    await asyncio.wait_for(changed.wait(), left)
-                except TimeoutError:
-                    return None
+                if found is not None or left <= 0 or not self.is_live:
+                    return found
+                if self._change is None or self._change.done():
+                    self._change = asyncio.create_task(self._until_change(opened))
+                await asyncio.wait({self._change}, timeout=left)
         finally:
-            self._watchers -= 1
-            self._left_at = time.monotonic()
+            self.watchers -= 1
+            self.asked_at = time.monotonic()
 
-    async def close(self) -> None:
-        await end_task(self._task)
-        self._tell()
+    def close(self) -> None:
+        if self._change is not None:
+            self._change.cancel()
 
-    async def _run(self) -> None:
-        seen: object = None
+    async def _until_change(self, known: Playing | Broadcast) -> None:
+        while self.watchers:
+            await asyncio.sleep(LOOK_SECONDS)
+            # Who waits looks for themselves, and is told what is wrong.
+            with suppress(Exception):
+                if await self.look() is known:
+                    continue
+            return
+
+    async def _look(self) -> Playing | Broadcast:
+        # Before opening, so that what comes meanwhile is seen the next time.
+        self._looked_at = time.monotonic()
+        streams = self._opened.stream_ids if isinstance(self._opened, Broadcast) else []
+        seen = await asyncio.to_thread(self._spooled.signature, streams)
+        is_due = self._looked_at - self._opened_at >= REOPEN_SECONDS
+        if self._opened is not None and seen == self._seen and not is_due:
+            return self._opened
         try:
-            while self._watchers or time.monotonic() - self._left_at < LINGER_SECONDS:
-                # Before opening, so that what comes meanwhile is seen the next time.
-                streams = self.broadcast.stream_ids if self.broadcast else []
-                signature = await asyncio.to_thread(self._spooled.signature, streams)
-                if signature != seen or time.monotonic() - self._opened_at >= REOPEN_SECONDS:
-                    await self._open()
-                    seen = signature
-                    self._tell()
-                await asyncio.sleep(LOOK_SECONDS)
-        except CaptureError as error:
-            self._failure = error
-        except Exception:
-            logger.exception("a live playback is no longer followed")
-            self._failure = Unavailable("this cannot be followed now: try again in a moment")
-        finally:
-            self._tell()
-
-    async def _open(self) -> None:
-        try:
-            opened = await read_slug(self._context, self._spooled, self._slug)
+            opened = await read_slug(self._context, self._spooled, self._slug, self._followed)
         except DATABASE_AWAY as error:
             raise Unavailable("the database is away: try again in a moment") from error
-        self.broadcast = opened if isinstance(opened, Broadcast) else None
-        self._opened_at = time.monotonic()
-
-    def _tell(self) -> None:
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
+        self._seen, self._opened_at = seen, self._looked_at
+        return opened
 
 
 def _feeds(connection: HTTPConnection) -> Feeds:
@@ -167,3 +161,10 @@ def _feeds(connection: HTTPConnection) -> Feeds:
 
 
 AppFeeds = Annotated[Feeds, Depends(_feeds)]
+
+
+async def _from_path(slug: str, feeds: AppFeeds) -> Playing | Broadcast:
+    return await feeds.current(slug)
+
+
+PathPlaying = Annotated[Playing | Broadcast, Depends(_from_path)]

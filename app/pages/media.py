@@ -16,9 +16,8 @@ from app.media.hls import index_file
 from app.media.live_parts import PART_TARGET_SECONDS
 from app.pages.broadcast import Broadcast
 from app.pages.clips import AppClips, Clips, ClipSource
-from app.pages.feeds import AppFeeds, Feeds
+from app.pages.feeds import AppFeeds, Feeds, PathPlaying
 from app.pages.files import StoredFile, stored_file
-from app.pages.opening import PathPlaying
 from app.pages.ranges import RangeNotSatisfiable, read_range
 from app.pages.reloading import QueryDirectives, reload_playlist
 from app.pages.spooled import SpooledSegment, read_recorded

@@ -11,6 +11,7 @@ from app.media.live import clip_header_name, clip_name
 from app.media.live_mix import MixStretch, StoredSegment, make_mix, pieces_until
 from app.media.playlist import Entry, MediaHeader, PartEntry
 from app.pages.clips import ClipSource
+from app.pages.followed import Followed
 from app.pages.spooled import SpooledSegment, read_recorded
 from app.process import Context
 
@@ -25,7 +26,8 @@ GONE_HERE_SECONDS = 3
 class Mix:
     """The sounds of a session from `starts_us`; when all has ended, to `ends_us`. `here` are read here.
 
-    Media time counts from `zero_us`. One whose sounds have not begun yet is silent.
+    Media time counts from `zero_us`. One whose sounds have not begun yet is silent. What was `followed`
+    stays: a sound that begins late may be some milliseconds behind the others.
     """
 
     sounds: Sequence[RecordedStretch]
@@ -35,26 +37,25 @@ class Mix:
     has_ended: bool
     held: Mapping[str, SpooledSegment]
     here: frozenset[str]
+    followed: Followed
 
     @property
     def piece_count(self) -> int:
         """How many pieces all of them have recorded."""
-        return pieces_until(self._until_us, self.starts_us, has_ended=self.has_ended)
+        known = len(self.followed.mix)
+        return pieces_until(self._until_us, self.starts_us, has_ended=self.has_ended, known=known)
 
     def entries(self, *, in_parts: bool) -> list[Entry]:
         """What all of them have recorded; with `in_parts` also of the piece that is not whole yet."""
         # All pieces are encoded alike, so one header serves them.
         header = MediaHeader(clip_header_name(f"{MIX}-0-0"), None, MIX)
-        entries = []
-        count = self.piece_count
-        for number in range(count + (1 if in_parts and not self.has_ended else 0)):
+        known, count = list(self.followed.mix), self.piece_count
+        for number in range(len(known), count + (1 if in_parts and not self.has_ended else 0)):
             piece = MixStretch.piece(number)
             parts = [one for one in piece.parts if self._is_recorded(one)] if in_parts else []
             is_open = number == count
-            if is_open and not parts:
-                break
             starts, ends = piece.times_us(self.starts_us)
-            entries.append(
+            known.append(
                 Entry(
                     clip_name(f"{MIX}-{number}"),
                     (ends - starts) / 1e6,
@@ -65,7 +66,9 @@ class Mix:
                     next_part_uri=clip_name(f"{MIX}-{number}-{len(parts)}") if is_open else None,
                 )
             )
-        return entries
+        if count > len(self.followed.mix):
+            self.followed.mix = known[:count]
+        return known
 
     def clip(self, name: str) -> ClipSource | None:
         """How a piece or a part is made; None for one that there is not, or not yet."""
@@ -97,7 +100,9 @@ class Mix:
 
     @property
     def _until_us(self) -> int:
-        return min((self._mixable_until_us(sound) for sound in self.sounds), default=self.ends_us)
+        until_us = min((self._mixable_until_us(sound) for sound in self.sounds), default=self.ends_us)
+        self.followed.mix_until_us = max(until_us, self.followed.mix_until_us)
+        return self.followed.mix_until_us
 
     def _is_recorded(self, stretch: MixStretch) -> bool:
         return stretch.is_recorded(self._until_us, self.starts_us, has_ended=self.has_ended)
@@ -126,14 +131,18 @@ def stretch_ends_us(stretch: RecordedStretch) -> int:
 def recorded_until_us(stretch: RecordedStretch, others_us: int, *, is_here: bool) -> int | None:
     """How far nothing more will come of a stream, while others went on until `others_us`.
 
-    None while its publisher is there. Players would wait for it otherwise.
+    None before its publisher has come. Players would wait for it otherwise. One that has come back sends
+    nothing of the time before: what was said of it then stays true.
     """
     if stretch.has_ended:
         return others_us
+    at = utc_now()
     if stretch.stream.publisher_state == PublisherState.LIVE:
-        return None
+        if stretch.stream.publisher_changed_at is None:
+            return None
+        at = stretch.stream.publisher_changed_at
     seconds = GONE_HERE_SECONDS if is_here else GONE_SECONDS
-    return min(others_us, round((utc_now().timestamp() - seconds) * 1e6))
+    return min(others_us, round((at.timestamp() - seconds) * 1e6))
 
 
 def _named(name: str) -> MixStretch | None:

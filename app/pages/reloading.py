@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import Depends, Query
 
-from app.base.errors import InvalidRequest, Unavailable
+from app.base.errors import InvalidRequest
 from app.media.live_parts import PART_TARGET_SECONDS
 from app.media.playlist import closed_count
 from app.pages.broadcast import Broadcast, MediaPlaylist
@@ -15,7 +15,9 @@ from app.pages.feeds import Feeds
 _FURTHEST_SEGMENTS = 2
 # The draft's Advance Part Limit.
 _FURTHEST_PARTS = math.ceil(3 / PART_TARGET_SECONDS) if PART_TARGET_SECONDS < 1 else 3
-_TARGETS = 3  # target durations after which there is no answer
+# Players give up an answer that takes longer than ten seconds. A publisher may be away for longer than that,
+# and a screen may stand still: the playlist as it is tells them to ask again.
+_LONGEST_WAIT_SECONDS = 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ async def reload_playlist(
 ) -> MediaPlaylist | None:
     """The media playlist once it has what is asked for; None where there is no such playlist.
 
-    Raises `InvalidRequest` for what is too far ahead, and `Unavailable` after three target durations.
+    After some seconds it is what it is by then. Raises `InvalidRequest` for what is too far ahead.
     """
 
     def find(broadcast: Broadcast) -> MediaPlaylist | None:
@@ -65,9 +67,10 @@ async def reload_playlist(
     directives.check(first)
     if directives.is_met(first):
         return first
-    found = await feeds.until(slug, find, _TARGETS * first.target_seconds)
+    found = await feeds.until(slug, find, _LONGEST_WAIT_SECONDS)
     if found is None:
-        raise Unavailable("nothing more has come so far: load the playlist again")
+        late = await feeds.current(slug)
+        return late.media(name) if isinstance(late, Broadcast) else None
     return found
 
 

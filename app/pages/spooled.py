@@ -25,7 +25,7 @@ from app.media.hls import header_digest
 from app.media.live_parts import GrownFile, read_grown
 from app.process import Context
 
-KEPT_SEGMENTS = 512
+KEPT_SEGMENTS = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +85,13 @@ class Spooled:
             is_same = kept and (kept.size_bytes, kept.modified_ns) == (status.st_size, status.st_mtime_ns)
             # A segment is finished by its manifest alone.
             if kept and is_same and not kept.segment.grows:
+                self._read.move_to_end(path.stem)
                 found.append(kept.segment)
                 continue
             segment = _open(path)
+            if kept and (segment is None or segment.row.frame_count < kept.segment.row.frame_count):
+                # Read while it was written to: what was seen of it is true. One that is gone is a row.
+                segment = kept.segment if path.exists() else None
             if segment is None:
                 continue
             self._read[path.stem] = _Read(status.st_size, status.st_mtime_ns, segment)
@@ -98,11 +102,14 @@ class Spooled:
         return found
 
     def _files(self, stream_id: str) -> list[tuple[Path, os.stat_result]]:
-        try:
-            with os.scandir(self._folder(stream_id)) as entries:
-                return [(Path(entry.path), entry.stat()) for entry in entries if entry.name.endswith(".mp4")]
-        except FileNotFoundError:
-            return []
+        found = []
+        with suppress(FileNotFoundError), os.scandir(self._folder(stream_id)) as entries:
+            for entry in entries:
+                # One that is taken away meanwhile is registered: it may not take the others with it.
+                with suppress(FileNotFoundError):
+                    if entry.name.endswith(".mp4"):
+                        found.append((Path(entry.path), entry.stat()))
+        return found
 
     def _folder(self, stream_id: str) -> Path:
         return self._root / stream_id

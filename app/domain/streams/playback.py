@@ -19,6 +19,9 @@ from app.domain.streams.service import list_session_streams
 # the display is, whose first picture is where the session begins.
 BEGIN_SECONDS = 10
 
+# Segments that wait for storage may be registered so much later than those after them.
+OVERTAKING_SECONDS = 120.0
+
 # What of a stream is recorded, but perhaps not registered yet.
 Unregistered = Callable[[str], Awaitable[Sequence[Segment]]]
 
@@ -61,13 +64,38 @@ async def play_session(session: AsyncSession, capture: CaptureSession) -> None:
     capture.live_slug = playback.slug
 
 
-async def nothing_unregistered(_: str) -> Sequence[Segment]:
-    """For whoever cannot see what is not registered yet."""
-    return []
+class KnownSegments:
+    """The registered segments of a playback's streams: whoever follows it reads each of them once.
+
+    Of a session that has been opened also where it begins, and its picture's stream: neither changes.
+    """
+
+    def __init__(self) -> None:
+        self.start_us: int | None = None
+        self.picture_id: str | None = None
+        self._rows: dict[str, list[Segment]] = {}
+
+    async def read(
+        self, session: AsyncSession, stream_id: str, start_us: int, end_us: int | None
+    ) -> Sequence[Segment]:
+        """What is registered of `[start_us, end_us)` by now, in time order; the same range each time."""
+        known = self._rows.get(stream_id, [])
+        wanted = [Segment.stream_id == stream_id, Segment.started_at_us + Segment.duration_us > start_us]
+        if end_us is not None:
+            wanted.append(Segment.started_at_us < end_us)
+        if known:
+            since_us = known[-1].started_at_us - round(OVERTAKING_SECONDS * 1e6)
+            recent = [row.id for row in known if row.started_at_us >= since_us]
+            wanted += [Segment.started_at_us >= since_us, Segment.id.not_in(recent)]
+        found = (await session.scalars(select(Segment).where(*wanted))).all()
+        if found:
+            known = sorted([*known, *found], key=lambda row: row.started_at_us)
+            self._rows[stream_id] = known
+        return known
 
 
 async def open_stretches(
-    session: AsyncSession, playback: Playback, unregistered: Unregistered = nothing_unregistered
+    session: AsyncSession, playback: Playback, unregistered: Unregistered, known: KnownSegments
 ) -> list[RecordedStretch]:
     """What a playback of streams plays: the picture first, if there is one, then each sound.
 
@@ -80,18 +108,22 @@ async def open_stretches(
         stream = await session.get(Stream, part["stream_id"])
         if stream is None:
             raise NotFound("what was playable here has been deleted")
-        stretch = await _stretch(session, stream, part["start_us"], part["end_us"], unregistered)
+        stretch = await _stretch(session, stream, part["start_us"], part["end_us"], unregistered, known)
         if not stretch.segments:
             raise NotFound("nothing is recorded here yet")
         return [stretch]
     streams = await list_session_streams(session, part["capture_session_id"])
-    found = [await _stretch(session, stream, 0, None, unregistered) for stream in streams if stream.store]
+    found = [
+        await _stretch(session, stream, 0, None, unregistered, known) for stream in streams if stream.store
+    ]
     begun = [stretch for stretch in found if stretch.segments]
     pictures = [stretch for stretch in begun if stretch.stream.media_type == "video"]
     sounds = [stretch for stretch in begun if stretch.stream.media_type == "audio"]
-    if not begun or any(_is_awaited(stretch, begun) for stretch in found):
+    is_open = known.start_us is not None
+    if not begun or (not is_open and any(_is_awaited(stretch, begun) for stretch in found)):
         raise NotFound("nothing is recorded here yet")
-    start_us = _session_start_us(pictures, sounds)
+    pictures.sort(key=lambda one: one.stream.id != known.picture_id)
+    start_us = known.start_us if known.start_us is not None else _session_start_us(pictures, sounds)
     started = [_from(stretch, start_us) for stretch in [*pictures[:1], *sounds]]
     return [stretch for stretch in started if stretch.segments]
 
@@ -102,14 +134,12 @@ async def _stretch(
     start_us: int,
     end_us: int | None,
     unregistered: Unregistered,
+    known: KnownSegments,
 ) -> RecordedStretch:
     # Before the rows: what is registered meanwhile is in both, and nothing is in neither.
     waiting = await unregistered(stream.id)
-    wanted = [Segment.stream_id == stream.id, Segment.started_at_us + Segment.duration_us > start_us]
-    if end_us is not None:
-        wanted.append(Segment.started_at_us < end_us)
-    rows = await session.scalars(select(Segment).where(*wanted).order_by(Segment.started_at_us))
-    segments = _together(rows.all(), waiting, start_us, end_us)
+    rows = await known.read(session, stream.id, start_us, end_us)
+    segments = _together(rows, waiting, start_us, end_us)
     reached = segments and end_us is not None and _ends_us(segments[-1]) >= end_us
     if end_us is not None and not reached:
         later = await session.scalar(
