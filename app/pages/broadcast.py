@@ -2,13 +2,14 @@
 
 import asyncio
 import io
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.base.errors import NotFound
+from app.base.errors import CaptureError, NotFound
 from app.domain.assets.models import Playback
 from app.domain.streams.models import Segment
 from app.domain.streams.playback import RecordedStretch, is_awaited, open_stretches
@@ -17,7 +18,7 @@ from app.media.clip import make_clip
 from app.media.frames import Codec
 from app.media.hls import FragmentIndex
 from app.media.live import LiveSegment, clip_name, clip_range_us, live_entries, played_parts
-from app.media.live_parts import PART_TARGET_SECONDS, cut_part, media_zero_seconds
+from app.media.live_parts import PART_TARGET_SECONDS, cut_part, media_zero_seconds, read_grown
 from app.media.playlist import (
     Entry,
     LowLatency,
@@ -32,8 +33,12 @@ from app.pages.mix import MIX, Mix, recorded_until_us, stretch_ends_us
 from app.pages.spooled import Spooled, SpooledSegment, read_recorded
 from app.process import Context
 
+logger = logging.getLogger(__name__)
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SOUND_BITS_PER_SECOND = 64_000
+FRAMES_OF = 3  # segments, the newest of a stream
+READ_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,8 @@ class Broadcast:
     """A playback of streams. `target_seconds` is the target duration of its playlists.
 
     `held` are the segments that are still in this data folder's spool, `here` the streams recorded into it.
-    Of a session, `sound_count` streams of sound are stored, or will be once they begin.
+    Of a session, `sound_count` streams of sound are stored, or will be once they begin. Players are told that
+    it has ended by `says_ended`, some time after it has.
     """
 
     slug: str
@@ -74,6 +80,7 @@ class Broadcast:
     held: Mapping[str, SpooledSegment]
     here: frozenset[str]
     followed: Followed
+    says_ended: bool
     thumbnail_key = None
     _media: dict[str | None, MediaPlaylist | None] = field(default_factory=dict)
 
@@ -188,7 +195,7 @@ class Broadcast:
         if name == MIX and self.may_mix:
             in_parts = all(self._is_in_parts(one) for one in self.mix.sounds or self.stretches)
             entries = self.mix.entries(in_parts=in_parts)
-            return MediaPlaylist(entries, not self.is_live, self.target_seconds, in_parts)
+            return MediaPlaylist(entries, self.says_ended, self.target_seconds, in_parts)
         found = next((one for one in self.stretches if one.stream.id == name), None)
         return self._of_stream(found) if found else None
 
@@ -251,13 +258,12 @@ class Broadcast:
             made=self.followed.entries,
         )
         # The playlists of a session end together: until then a hole may follow what one of them has.
-        has_ended = not self.is_live
-        return MediaPlaylist(entries, has_ended, self.target_seconds, self._is_in_parts(stretch))
+        return MediaPlaylist(entries, self.says_ended, self.target_seconds, self._is_in_parts(stretch))
 
     def _is_in_parts(self, stretch: RecordedStretch) -> bool:
         """Whether what a stream records can be read here while it grows."""
         return (
-            self.is_live
+            not self.says_ended
             and stretch.end_us is None
             and stretch.stream.id in self.here
             and stretch.segments[-1].hls_index is not None
@@ -281,13 +287,19 @@ class Broadcast:
             index,
             row.header_digest or converted,
             grows=self.grows(row.id),
-            frames=self.spooled.frames(row.id),
+            frames=self.followed.frames.get(row.id) or self.spooled.frames(row.id),
             is_video=Codec(row.codec).is_video,
         )
 
 
 async def open_broadcast(
-    session: AsyncSession, playback: Playback, *, target_seconds: int, spooled: Spooled, followed: Followed
+    context: Context,
+    session: AsyncSession,
+    playback: Playback,
+    *,
+    target_seconds: int,
+    spooled: Spooled,
+    followed: Followed,
 ) -> Broadcast:
     """What a playback of streams plays by now. Raises `NotFound` when that is nothing."""
     held: dict[str, SpooledSegment] = {}
@@ -300,6 +312,8 @@ async def open_broadcast(
     stretches = await open_stretches(session, playback, unregistered, followed.known)
     part = playback.parts[0]
     is_session = "capture_session_id" in part
+    for one in stretches:
+        await _note_frames(context, followed, spooled, one.segments[-FRAMES_OF:], held)
     followed.here |= {one.stream.id for one in stretches if spooled.is_here(one.stream.id)}
     streams = await list_session_streams(session, part["capture_session_id"]) if is_session else []
     broadcast = Broadcast(
@@ -313,6 +327,7 @@ async def open_broadcast(
         held,
         frozenset(followed.here),
         followed,
+        followed.says_ended(is_live=any(not one.has_ended for one in stretches)),
     )
     # Players read once which renditions there are, and take none for one that is empty.
     playable = [one for one in stretches if broadcast.has_entries(one)]
@@ -326,6 +341,28 @@ async def open_broadcast(
         followed.known.start_us = opened.starts_us
         followed.known.picture_id = playable[0].stream.id if opened.has_picture else None
     return opened
+
+
+async def _note_frames(
+    context: Context,
+    followed: Followed,
+    spooled: Spooled,
+    rows: Sequence[Segment],
+    held: Mapping[str, SpooledSegment],
+) -> None:
+    """Read the frames of segments that were seen to grow, but not their end: storage took them over."""
+    for row in rows:
+        seen = len(spooled.frames(row.id))
+        is_held = row.id in held and held[row.id].path.exists()
+        if not 0 < seen < row.frame_count or is_held or row.id in followed.frames:
+            continue
+        try:
+            async with asyncio.timeout(READ_SECONDS):
+                data = await read_recorded(context, row, None)
+            followed.frames[row.id] = read_grown(io.BytesIO(data), grows=False).frames
+        except (CaptureError, OSError) as error:  # a timeout too
+            logger.warning("%s goes on without its parts: %s", row.id, type(error).__name__)
+            followed.frames[row.id] = ()
 
 
 def _clip(row: Segment, stretch_us: tuple[int, int] | None, held: SpooledSegment | None) -> ClipSource | None:

@@ -47,7 +47,7 @@ class Feeds:
         try:
             opened = await feed.look()
         finally:
-            if not feed.is_live and not feed.watchers:
+            if not feed.is_followed and not feed.watchers:
                 self._feeds.pop(slug, None)
         return opened
 
@@ -99,8 +99,13 @@ class _Feed:
         self._change: asyncio.Task[None] | None = None
 
     @property
-    def is_live(self) -> bool:
-        return isinstance(self._opened, Broadcast) and self._opened.is_live
+    def is_followed(self) -> bool:
+        """Whether there is something that must stay true for a while, also when it has ended."""
+        return isinstance(self._opened, Broadcast)
+
+    @property
+    def goes_on(self) -> bool:
+        return isinstance(self._opened, Broadcast) and not self._opened.says_ended
 
     async def look(self) -> Playing | Broadcast:
         """What is played, at most a look old."""
@@ -117,7 +122,7 @@ class _Feed:
                 opened = await self.look()
                 found = await asyncio.to_thread(find, opened) if isinstance(opened, Broadcast) else None
                 left = deadline - time.monotonic()
-                if found is not None or left <= 0 or not self.is_live:
+                if found is not None or left <= 0 or not self.goes_on:
                     return found
                 if self._change is None or self._change.done():
                     self._change = asyncio.create_task(self._until_change(opened))

@@ -52,8 +52,8 @@ class Mix:
         known, count = list(self.followed.mix), self.piece_count
         for number in range(len(known), count + (1 if in_parts and not self.has_ended else 0)):
             piece = MixStretch.piece(number)
-            parts = [one for one in piece.parts if self._is_recorded(one)] if in_parts else []
             is_open = number == count
+            parts = [one for one in piece.parts if not is_open or self._is_recorded(one)] if in_parts else []
             starts, ends = piece.times_us(self.starts_us)
             known.append(
                 Entry(

@@ -17,5 +17,5 @@ async def read_slug(context: Context, spooled: Spooled, slug: str, followed: Fol
         # Segments end at the first key frame after their length, and encoders are asked for one then.
         target_seconds = round(context.settings.segment_seconds) + 1
         return await open_broadcast(
-            session, playback, target_seconds=target_seconds, spooled=spooled, followed=followed
+            context, session, playback, target_seconds=target_seconds, spooled=spooled, followed=followed
         )

@@ -39,9 +39,16 @@ class SpooledSegment:
 
 
 @dataclass(frozen=True, slots=True)
+class _File:
+    """A segment in the folder; `state` changes with it."""
+
+    path: Path
+    state: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class _Read:
-    size_bytes: int
-    modified_ns: int
+    state: tuple[int, ...]
     segment: SpooledSegment
 
 
@@ -65,74 +72,83 @@ class Spooled:
         kept = self._read.get(segment_id)
         return kept.segment.frames if kept else ()
 
-    def signature(self, stream_ids: Sequence[str]) -> frozenset[tuple[str, int, int]]:
+    def signature(self, stream_ids: Sequence[str]) -> frozenset[tuple[str, tuple[int, ...]]]:
         """Changes whenever something is recorded of one of the streams."""
-        seen = set()
-        for stream_id in stream_ids:
-            for path, status in self._files(stream_id):
-                seen.add((path.name, status.st_size, status.st_mtime_ns))
-        return frozenset(seen)
+        return frozenset((one.path.name, one.state) for name in stream_ids for one in self._files(name))
 
     def segments(self, stream_id: str) -> list[SpooledSegment]:
-        """What can be played of what the spool holds of the stream, in no order."""
+        """What can be played of what is recorded of the stream and may not be registered yet, in no order."""
         with self._lock:
             return self._segments(stream_id)
 
     def _segments(self, stream_id: str) -> list[SpooledSegment]:
         found = []
-        for path, status in self._files(stream_id):
-            kept = self._read.get(path.stem)
-            is_same = kept and (kept.size_bytes, kept.modified_ns) == (status.st_size, status.st_mtime_ns)
-            # A segment is finished by its manifest alone.
-            if kept and is_same and not kept.segment.grows:
-                self._read.move_to_end(path.stem)
-                found.append(kept.segment)
-                continue
-            segment = _open(path)
-            if kept and (segment is None or segment.row.frame_count < kept.segment.row.frame_count):
-                # Read while it was written to: what was seen of it is true. One that is gone is a row.
-                segment = kept.segment if path.exists() else None
-            if segment is None:
-                continue
-            self._read[path.stem] = _Read(status.st_size, status.st_mtime_ns, segment)
-            self._read.move_to_end(path.stem)
-            found.append(segment)
+        for file in self._files(stream_id):
+            name = file.path.stem
+            kept = self._read.get(name)
+            if kept is None or kept.state != file.state or kept.segment.grows:
+                segment = _open(file, kept.segment if kept else None)
+                if segment is None:
+                    continue
+                kept = self._read[name] = _Read(file.state, segment)
+            self._read.move_to_end(name)
+            found.append(kept.segment)
         while len(self._read) > KEPT_SEGMENTS:
             self._read.popitem(last=False)
         return found
 
-    def _files(self, stream_id: str) -> list[tuple[Path, os.stat_result]]:
-        found = []
+    def _files(self, stream_id: str) -> list[_File]:
+        """By their manifests, which stay until a segment is registered; its media may leave before."""
+        seen: dict[str, os.stat_result] = {}
         with suppress(FileNotFoundError), os.scandir(self._folder(stream_id)) as entries:
             for entry in entries:
-                # One that is taken away meanwhile is registered: it may not take the others with it.
+                # One that is taken away meanwhile may not take the others with it.
                 with suppress(FileNotFoundError):
-                    if entry.name.endswith(".mp4"):
-                        found.append((Path(entry.path), entry.stat()))
-        return found
+                    seen[entry.name] = entry.stat()
+        files = []
+        for name, manifest in seen.items():
+            stem, dot, suffix = name.rpartition(".")
+            if suffix != "json":
+                continue
+            media = seen.get(f"{stem}{dot}mp4")
+            state = (manifest.st_mtime_ns, *((media.st_size, media.st_mtime_ns) if media else ()))
+            files.append(_File(self._folder(stream_id) / f"{stem}.mp4", state))
+        return files
 
     def _folder(self, stream_id: str) -> Path:
         return self._root / stream_id
 
 
-def _open(path: Path) -> SpooledSegment | None:
-    """The segment at `path`; None where it is gone, holds nothing yet or cannot be played."""
+def _open(file: _File, before: SpooledSegment | None) -> SpooledSegment | None:
+    """The segment by now, `before` where it cannot be read; None where it holds nothing, or is registered."""
     try:
         # The manifest first: a file that grew on after it was finished there is not.
-        manifest = Manifest.model_validate_json(path.with_suffix(".json").read_bytes())
-        grows = manifest.recorded is None
-        with path.open("rb") as file:
-            grown = read_grown(file, grows=grows)
-            digest = header_digest(file, grown.index)
-    except (OSError, Unprocessable, ValidationError):
+        manifest = Manifest.model_validate_json(file.path.with_suffix(".json").read_bytes())
+    except FileNotFoundError:
         return None
-    recorded = manifest.recorded or _so_far(grown)
+    except (OSError, ValidationError):
+        return before
+    if manifest.container != "mp4":
+        return None
+    grows = manifest.recorded is None
+    try:
+        with file.path.open("rb") as media:
+            grown = read_grown(media, grows=grows)
+            digest = header_digest(media, grown.index)
+    except FileNotFoundError:
+        if grows or manifest.hls_index is None:
+            return before
+        return SpooledSegment(manifest.row(), file.path, False, before.frames if before else ())
+    except (OSError, Unprocessable):
+        return before
+    if before is not None and len(grown.frames) < len(before.frames):
+        return before  # read while it was written to
     known = {
-        "recorded": recorded,
+        "recorded": manifest.recorded or _so_far(grown),
         "hls_index": manifest.hls_index or grown.index.to_json(),
         "header_digest": manifest.header_digest or digest,
     }
-    return SpooledSegment(manifest.model_copy(update=known).row(), path, grows, grown.frames)
+    return SpooledSegment(manifest.model_copy(update=known).row(), file.path, grows, grown.frames)
 
 
 def _so_far(grown: GrownFile) -> Recorded:
