@@ -8,7 +8,7 @@ from app.domain.streams.models import PublisherState, Segment
 from app.domain.streams.playback import RecordedStretch
 from app.media.frames import Codec
 from app.media.live import clip_header_name, clip_name
-from app.media.live_mix import MixStretch, StoredSegment, make_mix, pieces_until
+from app.media.live_mix import PIECE_PARTS, MixStretch, StoredSegment, make_mix, pieces_until
 from app.media.playlist import Entry, MediaHeader, PartEntry
 from app.pages.clips import ClipSource
 from app.pages.followed import Followed
@@ -73,7 +73,11 @@ class Mix:
     def clip(self, name: str) -> ClipSource | None:
         """How a piece or a part is made; None for one that there is not, or not yet."""
         stretch = _named(name)
-        if stretch is None or not self._is_recorded(stretch):
+        if stretch is None:
+            return None
+        # The last piece is played to its end, however little of it is recorded.
+        is_whole = stretch.first_part < self.piece_count * PIECE_PARTS
+        if not is_whole and not self._is_recorded(stretch):
             return None
         low, high = stretch.needed_us(self.starts_us)
         needed = [
