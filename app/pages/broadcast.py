@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.base.errors import CaptureError, NotFound
+from app.base.ids import utc_now
 from app.domain.assets.models import Playback
 from app.domain.streams.models import Segment
 from app.domain.streams.playback import RecordedStretch, is_awaited, open_stretches
@@ -37,6 +38,7 @@ logger = logging.getLogger(__name__)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SOUND_BITS_PER_SECOND = 64_000
+YOUNG_SECONDS = 15
 FRAMES_OF = 3  # segments, the newest of a stream
 READ_SECONDS = 2.0
 
@@ -239,6 +241,15 @@ class Broadcast:
         entries = playlist.entries if playlist else []
         return bool(entries) and entries[-1].next_part_uri == clip_name(name)
 
+    @property
+    def is_too_young(self) -> bool:
+        """Whether players would stall: hls.js loads the parts of a lone segment again and again."""
+        names = [*([MIX] if self.has_mix else []), *(one.stream.id for one in self.stretches)]
+        begun = [one.stream.first_media_at for one in self.stretches if one.stream.first_media_at is not None]
+        is_new = bool(begun) and utc_now() - max(begun) < timedelta(seconds=YOUNG_SECONDS)
+        playlists = [self._media_of(name) for name in names] if self.is_session and is_new else []
+        return any(one and one.in_parts and closed_count(one.entries) < 2 for one in playlists)
+
     def has_entries(self, stretch: RecordedStretch) -> bool:
         """Whether at least one entry of a stream's playlist is whole."""
         return closed_count(self._of_stream(stretch).entries) > 0
@@ -337,6 +348,8 @@ async def open_broadcast(
     opened = replace(broadcast, stretches=playable)
     if opened.has_mix and not opened.mix.piece_count:
         raise NotFound("nothing is recorded here yet")
+    if followed.known.start_us is None and opened.is_too_young:
+        raise NotFound("too little is recorded here yet")
     if is_session and opened.is_live:
         followed.known.start_us = opened.starts_us
         followed.known.picture_id = playable[0].stream.id if opened.has_picture else None

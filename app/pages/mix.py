@@ -8,7 +8,7 @@ from app.domain.streams.models import PublisherState, Segment
 from app.domain.streams.playback import RecordedStretch
 from app.media.frames import Codec
 from app.media.live import clip_header_name, clip_name
-from app.media.live_mix import PIECE_PARTS, MixStretch, StoredSegment, make_mix, pieces_until
+from app.media.live_mix import MixStretch, StoredSegment, make_mix, pieces_until
 from app.media.playlist import Entry, MediaHeader, PartEntry
 from app.pages.clips import ClipSource
 from app.pages.followed import Followed
@@ -52,9 +52,10 @@ class Mix:
         known, count = list(self.followed.mix), self.piece_count
         for number in range(len(known), count + (1 if in_parts and not self.has_ended else 0)):
             piece = MixStretch.piece(number)
+            recorded = [one for one in piece.parts if self._is_recorded(one)]
+            parts = recorded if in_parts else []
             is_open = number == count
-            parts = [one for one in piece.parts if not is_open or self._is_recorded(one)] if in_parts else []
-            starts, ends = piece.times_us(self.starts_us)
+            starts, ends = (piece if is_open else self._played(piece)).times_us(self.starts_us)
             known.append(
                 Entry(
                     clip_name(f"{MIX}-{number}"),
@@ -75,10 +76,9 @@ class Mix:
         stretch = _named(name)
         if stretch is None:
             return None
-        # The last piece is played to its end, however little of it is recorded.
-        is_whole = stretch.first_part < self.piece_count * PIECE_PARTS
-        if not is_whole and not self._is_recorded(stretch):
+        if not self._is_recorded(stretch):
             return None
+        stretch = self._played(stretch)
         low, high = stretch.needed_us(self.starts_us)
         needed = [
             [
@@ -101,6 +101,10 @@ class Mix:
             read=read,
             make=lambda tracks: make_mix(tracks, stretch, self.starts_us, zero_us=self.zero_us),
         )
+
+    def _played(self, stretch: MixStretch) -> MixStretch:
+        """The last piece ends with the part in which all sound ends: players would wait in its silence."""
+        return MixStretch(stretch.first_part, sum(self._is_recorded(one) for one in stretch.parts))
 
     @property
     def _until_us(self) -> int:
