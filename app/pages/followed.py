@@ -10,7 +10,7 @@ from app.media.playlist import Entry
 
 # A player that has some parts of the last segment when it is told of the end takes it for whole. Until then
 # it has loaded the others.
-LAST_PARTS_SECONDS = 5.0
+LAST_PARTS_SECONDS = 3.0
 
 
 @dataclass(slots=True)

@@ -15,9 +15,9 @@ from app.pages.feeds import Feeds
 _FURTHEST_SEGMENTS = 2
 # The draft's Advance Part Limit.
 _FURTHEST_PARTS = math.ceil(3 / PART_TARGET_SECONDS) if PART_TARGET_SECONDS < 1 else 3
-# Players give up an answer that takes longer than ten seconds. A publisher may be away for longer than that,
-# and a screen may stand still: the playlist as it is tells them to ask again.
-_LONGEST_WAIT_SECONDS = 8.0
+# hls.js gives up an answer after four fifths of a target duration, and all of them after some errors. A
+# publisher may be away for longer, and a screen may stand still: the playlist as it is asks to come again.
+_LONGEST_WAIT_SECONDS = 3.5
 
 
 @dataclass(frozen=True, slots=True)

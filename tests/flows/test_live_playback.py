@@ -40,6 +40,15 @@ async def playlist_with(url: str, segments: int) -> str:
     return text
 
 
+async def ended_playlist(url: str) -> str:
+    """The playlist once players are told that nothing more comes."""
+    deadline = time.monotonic() + LIMIT_SECONDS
+    while (text := await read_playlist(url)) is None or not text.endswith("#EXT-X-ENDLIST\n"):
+        assert time.monotonic() < deadline, text
+        await asyncio.sleep(0.2)
+    return text
+
+
 async def stream_of(driver: CaptureDriver, name: str) -> str:
     session = await driver.read()
     found: str = next(row["id"] for row in session["rtstreams"] if row["name"] == name)
@@ -108,17 +117,13 @@ async def test_a_session_plays_while_it_is_recorded_and_its_ranges_are_exact(
             await publication.publisher.close()
         await driver.wait_for("stopped", "exported")
 
-        ended = await read_playlist(picture_url)
-        assert ended is not None
-        assert ended.endswith("#EXT-X-ENDLIST\n")
+        ended = await ended_playlist(picture_url)
         check_grown(check_media_playlist(grown), check_media_playlist(ended))
         assert "DISCONTINUITY" not in ended
         clock = re.findall(r"#EXT-X-PROGRAM-DATE-TIME:(\S+)", ended)
         assert len(clock) == ended.count("#EXTINF")
 
-        cut = await read_playlist(url)
-        assert cut is not None
-        assert cut.endswith("#EXT-X-ENDLIST\n")
+        cut = await ended_playlist(url)
         lengths = sum(float(one) for one in re.findall(r"#EXTINF:([\d.]+),", cut))
         assert lengths == pytest.approx(end - start, abs=FRAME_SECONDS)
         pictures, flashes, _ = await asyncio.to_thread(decoded, url)

@@ -150,6 +150,38 @@ async def test_a_session_plays_in_parts_while_its_segments_grow(stack: RunningSt
             check_grown(before, ended)
 
 
+async def grows_to_its_end(client: httpx.AsyncClient, url: str) -> ReadPlaylist:
+    """Read a playlist as often as one can until it has ended; nothing of it may ever be taken back."""
+    before = await read(client, url)
+    deadline = time.monotonic() + LIMIT_SECONDS
+    while not before.has_ended:
+        assert time.monotonic() < deadline
+        after = await read(client, url)
+        check_grown(before, after)
+        before = after
+    return before
+
+
+async def test_nothing_is_taken_back_while_segments_move_and_streams_end(stack: RunningStack) -> None:
+    async with capture_driver(stack) as driver, httpx.AsyncClient(timeout=30) as client:
+        await driver.start(MIC, SYSTEM_AUDIO, DISPLAY)
+        publications = [
+            await driver.publish("mic:default", AudioTrack()),
+            await driver.publish("system_audio:default", AudioTrack()),
+            await driver.publish("display:1", VideoTrack(width=320, height=180)),
+        ]
+        urls = await live_urls(await driver.wait_for("active"), client)
+        reading = [asyncio.create_task(grows_to_its_end(client, url)) for url in urls.values()]
+        for publication in publications:  # one after the other: the mix goes on without them
+            publication.publisher.track.stop()
+            await driver.unpublish(publication)
+            await publication.publisher.close()
+            await asyncio.sleep(2.0)
+        await driver.stop()
+        ended = await asyncio.gather(*reading)
+        assert all(len(playlist.segments) >= 2 for playlist in ended)
+
+
 async def test_vp8_is_played_without_parts(stack: RunningStack) -> None:
     async with capture_driver(stack) as driver, httpx.AsyncClient(timeout=30) as client:
         await driver.start(DISPLAY)
