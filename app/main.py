@@ -60,9 +60,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 await stack.enter_async_context(open_puller(context, live))
             if "pages" in settings.doors:
                 from app.pages.clips import Clips
+                from app.pages.feeds import Feeds
+                from app.pages.spooled import Spooled
 
                 app.state.clips = Clips(context)
                 stack.push_async_callback(app.state.clips.close)
+                app.state.spooled = Spooled(settings.data_dir)
+                app.state.feeds = Feeds(context, app.state.spooled)
+                stack.push_async_callback(app.state.feeds.close)
             # What was loaded so far stays: to search it for garbage again and again holds up media by 0.1 s.
             gc.freeze()
             yield

@@ -19,8 +19,8 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.contrib.media import MediaRecorder
 
 from app.base.settings import Settings
+from app.domain.streams.spooled import Manifest
 from app.ingest.sinks.recorder import Recorder
-from app.ingest.spool.manifest import Manifest
 from app.ingest.spool.spool import Spool
 from app.ingest.spool.uploads import Uploads
 from app.ingest.whip.media_port import MediaPort, open_media_port

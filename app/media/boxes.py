@@ -97,6 +97,11 @@ def movie_tracks(moov: bytes) -> dict[int, MovieTrack]:
     return tracks
 
 
+def fragment_number(moof: bytes) -> int:
+    """The `sequence_number` of a `moof` payload (clause 8.8.5)."""
+    return _number(_first(moof, b"mfhd"), 4)
+
+
 def track_runs(moof: bytes, tracks: dict[int, MovieTrack]) -> list[TrackRun]:
     """Runs of a `moof` payload that hold samples (clauses 8.8.7, 8.8.8 and 8.8.12)."""
     runs = []

@@ -11,7 +11,7 @@ from app.media.aac import read_aac_format
 from app.media.annexb import length_prefixed
 from app.media.fragments import Sample, fragment
 from app.media.frames import Codec, EncodedFrame
-from app.media.parts import Container, part_ends
+from app.media.parts import PROVISIONAL_FRAGMENT, Container, part_ends
 from app.media.templates import audio_template, video_template
 
 # Without delay_moov a header describes no stream whose description is in its first frame, and without
@@ -138,8 +138,13 @@ class SegmentMuxer:
         return part
 
     def provisional(self) -> bytes:
-        """What the next part would be if no frame came after the newest, which is kept for `flush` still."""
-        return self._part(self._frames, self._end_ticks())[0] if self._frames else b""
+        """What the next part would be if no frame came after the newest, which is kept for `flush` still.
+
+        Its fragment has a number of its own, by which readers of the file tell that it will be replaced.
+        """
+        if not self._frames:
+            return b""
+        return self._part(self._frames, self._end_ticks(), first_number=PROVISIONAL_FRAGMENT)[0]
 
     def finish(self) -> Segment:
         """Close the segment. Raises `Unprocessable` when no frame was added."""
@@ -170,7 +175,9 @@ class SegmentMuxer:
             if self._template is None:
                 raise
 
-    def _part(self, frames: list[_Timed], end_ticks: int) -> tuple[bytes, int]:
+    def _part(
+        self, frames: list[_Timed], end_ticks: int, *, first_number: int | None = None
+    ) -> tuple[bytes, int]:
         """The frames' fragments or clusters, behind the header where they are the first, and how many."""
         if self.container == "webm":
             return self._clusters(frames, end_ticks)
@@ -178,17 +185,16 @@ class SegmentMuxer:
         if not shown:  # frames without a picture
             return b"", 0
         parts = [] if self._fragment_count else [self._mp4_header(shown[0][0])]
-        number, samples = self._fragment_count, list[Sample]()
+        number, count, samples = first_number or self._fragment_count + 1, 0, list[Sample]()
         began = shown[0][0].ticks
         for n, (timed, data) in enumerate(shown, 1):
             ends_at = shown[n][0].ticks if n < len(shown) else end_ticks
             is_sync = timed.frame.is_keyframe or not self._codec.is_video
             samples.append(Sample(data, max(ends_at - timed.ticks, 1), is_sync))
             if ends_at - began >= _FRAGMENT_SECONDS * self._ticks_per_second or n == len(shown):
-                number += 1
-                parts.append(fragment(number, began, samples))
-                samples, began = [], ends_at
-        return b"".join(parts), number - self._fragment_count
+                parts.append(fragment(number + count, began, samples))
+                count, samples, began = count + 1, [], ends_at
+        return b"".join(parts), count
 
     def _mp4_header(self, first: _Timed) -> bytes:
         """FFmpeg's, which knows how each codec is described."""

@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from app.base.errors import Unprocessable
-from app.media.boxes import Box, MovieTrack, movie_tracks, read_payload, top_level_boxes, track_runs
+from app.media.boxes import (
+    Box,
+    MovieTrack,
+    fragment_number,
+    movie_tracks,
+    read_payload,
+    top_level_boxes,
+    track_runs,
+)
+from app.media.parts import PROVISIONAL_FRAGMENT
 from app.media.playlist import ByteRange
 
 LONGEST_SEGMENT_SECONDS = 6.0  # shorter neighbours are joined up to this, as HLS authoring advises
@@ -100,15 +109,19 @@ def index_segment(path: Path) -> tuple[FragmentIndex, str]:
     """
     with path.open("rb") as file:
         index = index_file(file)
-        file.seek(0)
-        header = file.read(index.init_length_bytes)
-    return index, hashlib.sha256(header).hexdigest()[:32]
+        return index, header_digest(file, index)
 
 
-def index_file(file: BinaryIO) -> FragmentIndex:
-    """`index_fragments` of an open file."""
+def header_digest(file: BinaryIO, index: FragmentIndex) -> str:
+    """What files with the same header share."""
+    file.seek(0)
+    return hashlib.sha256(file.read(index.init_length_bytes)).hexdigest()[:32]
+
+
+def index_file(file: BinaryIO, *, grows: bool = False) -> FragmentIndex:
+    """`index_fragments` of an open file. Of one that `grows`, what will be written over is left out."""
     try:
-        return _indexed(file)
+        return _indexed(file, grows=grows)
     except (struct.error, KeyError, IndexError) as error:
         raise Unprocessable("The file is not a readable MP4.") from error
 
@@ -171,7 +184,7 @@ def _groups(fragments: Sequence[Fragment]) -> list[tuple[Fragment, ...]]:
     return [tuple(group) for group in groups]
 
 
-def _indexed(file: BinaryIO) -> FragmentIndex:
+def _indexed(file: BinaryIO, *, grows: bool) -> FragmentIndex:
     tracks: dict[int, MovieTrack] = {}
     init_length_bytes = 0
     fragments: list[Fragment] = []
@@ -181,7 +194,10 @@ def _indexed(file: BinaryIO) -> FragmentIndex:
         if box.kind == b"moov":
             tracks, init_length_bytes = movie_tracks(read_payload(file, box)), box.end
         elif box.kind == b"moof" and tracks:
-            moof = box, _span(read_payload(file, box), tracks)
+            payload = read_payload(file, box)
+            if grows and fragment_number(payload) >= PROVISIONAL_FRAGMENT:
+                break
+            moof = box, _span(payload, tracks)
         elif box.kind == b"mdat" and moof:
             head, span = moof
             fragments.append(

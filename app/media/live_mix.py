@@ -1,4 +1,4 @@
-"""The sound of several streams as one, in pieces that are made apart and play without a seam.
+"""The sound of several streams as one, in pieces and their parts, made apart and playing without a seam.
 
 Pieces lie on a grid of whole AAC frames. Each is encoded from some frames before its start, which are then
 left out: the encoder and the limiter are where they would be, had they run from the beginning.
@@ -7,6 +7,7 @@ left out: the encoder and the limiter are where they would be, had they run from
 import io
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import av
@@ -18,7 +19,8 @@ from app.media.sound import RATE_HZ, PlacedTrack, Sound, mixed
 from app.media.writing import add_aac_stream
 
 _FRAME_SAMPLES = 1024
-_PIECE_FRAMES = 188  # 4.01 s
+PIECE_PARTS = 4
+_PART_FRAMES = 47  # 1.003 s
 _LEAD_FRAMES = 24  # half a second
 # The encoder looks ahead, so what follows a piece has to be there.
 LOOKAHEAD_US = 100_000
@@ -31,35 +33,63 @@ _OPTIONS = {
 StoredSegment = tuple[Codec, bytes, int, int]  # data, start in Unix microseconds, duration in microseconds
 
 
-def piece_us(number: int, start_us: int) -> tuple[int, int]:
-    """When piece `number` of a mix that starts at `start_us` starts and ends, Unix microseconds."""
-    samples = (number * _PIECE_FRAMES * _FRAME_SAMPLES, (number + 1) * _PIECE_FRAMES * _FRAME_SAMPLES)
-    starts, ends = (start_us + round(at * 1_000_000 / RATE_HZ) for at in samples)
-    return starts, ends
+@dataclass(frozen=True, slots=True)
+class MixStretch:
+    """Some of the mix's parts: a whole piece of `PIECE_PARTS`, or one of them."""
+
+    first_part: int
+    part_count: int
+
+    @classmethod
+    def piece(cls, number: int) -> "MixStretch":
+        return cls(number * PIECE_PARTS, PIECE_PARTS)
+
+    @property
+    def parts(self) -> list["MixStretch"]:
+        """Each part alone."""
+        return [MixStretch(self.first_part + one, 1) for one in range(self.part_count)]
+
+    @property
+    def frame_count(self) -> int:
+        return self.part_count * _PART_FRAMES
+
+    def times_us(self, start_us: int) -> tuple[int, int]:
+        """When it starts and ends in a mix that starts at `start_us`, Unix microseconds."""
+        samples = (
+            self.first_part * _PART_FRAMES * _FRAME_SAMPLES,
+            (self.first_part + self.part_count) * _PART_FRAMES * _FRAME_SAMPLES,
+        )
+        starts, ends = (start_us + round(at * 1_000_000 / RATE_HZ) for at in samples)
+        return starts, ends
+
+    def needed_us(self, start_us: int) -> tuple[int, int]:
+        """Which stretch of the recorded sound it is made of."""
+        starts, ends = self.times_us(start_us)
+        return starts - _LEAD_FRAMES * _FRAME_SAMPLES * 1_000_000 // RATE_HZ, ends + LOOKAHEAD_US
+
+    def is_recorded(self, until_us: int, start_us: int, *, has_ended: bool) -> bool:
+        """Whether it can be made of what is recorded until `until_us`; the last may be partly silent."""
+        if has_ended:
+            return self.times_us(start_us)[0] < until_us
+        return self.times_us(start_us)[1] + LOOKAHEAD_US <= until_us
 
 
-def pieces_until(until_us: int, start_us: int, *, has_ended: bool) -> int:
-    """How many pieces there are of what is recorded until `until_us`; the last may be partly silent."""
-    number = 0
-    while piece_us(number, start_us)[1] + LOOKAHEAD_US <= until_us:
-        number += 1
-    if has_ended and piece_us(number, start_us)[0] < until_us:
+def pieces_until(until_us: int, start_us: int, *, has_ended: bool, known: int = 0) -> int:
+    """How many pieces there are of what is recorded until `until_us`, of which so many are `known`."""
+    number = known
+    while MixStretch.piece(number).is_recorded(until_us, start_us, has_ended=has_ended):
         number += 1
     return number
 
 
-def needed_us(number: int, start_us: int) -> tuple[int, int]:
-    """Which stretch of the recorded sound the piece is made of."""
-    starts, ends = piece_us(number, start_us)
-    return starts - _LEAD_FRAMES * _FRAME_SAMPLES * 1_000_000 // RATE_HZ, ends + LOOKAHEAD_US
+def make_mix(
+    tracks: Sequence[Sequence[StoredSegment]], stretch: MixStretch, start_us: int, *, zero_us: int
+) -> bytes:
+    """The stretch as a fragmented MP4, its media time counted from `zero_us`.
 
-
-def make_mix(tracks: Sequence[Sequence[StoredSegment]], number: int, start_us: int, *, zero_us: int) -> bytes:
-    """Piece `number` as a fragmented MP4, its media time counted from `zero_us`.
-
-    `tracks` are each stream's segments that the piece needs.
+    `tracks` are each stream's segments that the stretch needs; without any it is silence.
     """
-    from_us, until_us = needed_us(number, start_us)
+    from_us, until_us = stretch.needed_us(start_us)
     with tempfile.TemporaryDirectory(prefix="capture-mix-") as folder:
         placed = [
             PlacedTrack(_track(segments, Path(folder), name), from_us) for name, segments in enumerate(tracks)
@@ -74,7 +104,7 @@ def make_mix(tracks: Sequence[Sequence[StoredSegment]], number: int, start_us: i
             for frame in [*frames, None]:
                 for packet in stream.encode(frame):
                     at = packet.pts or 0
-                    if first <= at < first + _PIECE_FRAMES * _FRAME_SAMPLES:
+                    if first <= at < first + stretch.frame_count * _FRAME_SAMPLES:
                         packet.pts = packet.dts = at + shift
                         output.mux_one(packet)
     if not file.getvalue():

@@ -8,6 +8,9 @@ from app.media.boxes import top_level_boxes
 
 Container = Literal["mp4", "webm"]
 
+# The number (`mfhd`) of a fragment that is written over by the next: its last frame is in that one too.
+PROVISIONAL_FRAGMENT = 0x7FFF0000
+
 _MP4_HEADER = (b"ftyp", b"moov")
 _SEGMENT, _CLUSTER = b"\x18\x53\x80\x67", b"\x1f\x43\xb6\x75"
 _LONGEST_ELEMENT_HEADER_BYTES = 12  # RFC 9559 clause 5: ids of four bytes, sizes of eight

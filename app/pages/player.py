@@ -7,10 +7,9 @@ from fastapi.responses import HTMLResponse
 
 from app.base.errors import Gone, NotFound
 from app.pages.broadcast import Broadcast
-from app.pages.opening import open_slug
+from app.pages.feeds import AppFeeds
 from app.pages.page import html_page
 from app.pages.playing import Playing
-from app.wire.deps import AppContext, Session
 
 router = APIRouter(include_in_schema=False)
 
@@ -19,10 +18,10 @@ Slug = Annotated[str, Query(alias="v")]
 
 
 @router.api_route("/watch", methods=["GET", "HEAD"])
-async def watch(session: Session, context: AppContext, slug: Slug = "") -> HTMLResponse:
+async def watch(feeds: AppFeeds, slug: Slug = "") -> HTMLResponse:
     """The player page of a playback. `t` in its address is where to start, in seconds."""
     try:
-        playing = await open_slug(session, slug, context.settings)
+        playing = await feeds.current(slug)
     except NotFound:
         return html_page("missing", {}, status=404)
     except Gone:
@@ -36,10 +35,10 @@ async def watch(session: Session, context: AppContext, slug: Slug = "") -> HTMLR
 
 
 @router.api_route("/embed", methods=["GET", "HEAD"])
-async def embed(session: Session, context: AppContext, slug: Slug = "") -> HTMLResponse:
+async def embed(feeds: AppFeeds, slug: Slug = "") -> HTMLResponse:
     """The bare player; unlike every other page it may be framed by any site (contract §2.2)."""
     try:
-        playing = await open_slug(session, slug, context.settings)
+        playing = await feeds.current(slug)
     except NotFound:
         return html_page("missing", {}, status=404, may_be_framed=True)
     except Gone:

@@ -1,6 +1,7 @@
 """The words of a playback on the playback's own timeline, without what it leaves out."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -11,6 +12,9 @@ from app.pages.broadcast import Broadcast
 from app.pages.playing import PlayedPart, Playing
 from app.wire.envelope import Json
 
+# What began to be written down before a question may become visible so much after it.
+OVERTAKING = timedelta(seconds=10)
+
 
 class _Timeline(Protocol):
     """Where what was said is played; `at_us` counts as the utterances' times do."""
@@ -20,10 +24,20 @@ class _Timeline(Protocol):
     def is_played(self, at_us: float) -> bool: ...
 
 
-async def read_transcript(session: AsyncSession, playing: Playing | Broadcast) -> list[Json]:
-    """Utterances in the order in which they are heard: `start`, `end` (seconds), `text` and `words`."""
+def cursor_at(now: datetime) -> int:
+    """From where to ask again for what is written down after `now`: a number that only this room reads."""
+    return round((now - OVERTAKING).timestamp() * 1000)
+
+
+async def read_transcript(
+    session: AsyncSession, playing: Playing | Broadcast, *, cursor: int | None = None
+) -> list[Json]:
+    """Utterances in the order in which they are heard: `start`, `end` (seconds), `text` and `words`.
+
+    With a `cursor` only those that have been written down since, and some of before.
+    """
     if isinstance(playing, Broadcast):
-        return await _of_streams(session, playing)
+        return await _of_streams(session, playing, cursor)
     heard: list[Json] = []
     for part in playing.parts:
         heard += _placed(await _of_part(session, part), part)
@@ -40,11 +54,15 @@ async def _of_part(session: AsyncSession, part: PlayedPart) -> list[Utterance]:
     return utterances
 
 
-async def _of_streams(session: AsyncSession, broadcast: Broadcast) -> list[Json]:
+async def _of_streams(session: AsyncSession, broadcast: Broadcast, cursor: int | None) -> list[Json]:
     heard: list[Json] = []
-    for stretch in broadcast.stretches:
+    for stream_id in {stretch.stream.id for stretch in broadcast.stretches}:
         utterances, _ = await list_utterances(
-            session, stream_id=stretch.stream.id, start_us=broadcast.starts_us, end_us=broadcast.ends_us
+            session,
+            stream_id=stream_id,
+            start_us=broadcast.starts_us,
+            end_us=broadcast.plays_until_us,
+            written_since=None if cursor is None else datetime.fromtimestamp(cursor / 1000, UTC),
         )
         heard += _placed(utterances, broadcast)
     return sorted(heard, key=lambda utterance: float(utterance["start"]))

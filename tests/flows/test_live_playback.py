@@ -13,6 +13,7 @@ import pytest
 from app.media.frames import Codec
 from tests.fixtures.capture import DISPLAY, MIC, SYSTEM_AUDIO, CaptureDriver, capture_driver
 from tests.fixtures.chromium import open_chromium
+from tests.fixtures.hls_playlist import check_grown, check_media_playlist
 from tests.fixtures.publisher import AudioTrack, VideoTrack
 from tests.fixtures.stack import RunningStack
 
@@ -34,6 +35,15 @@ async def playlist_with(url: str, segments: int) -> str:
     """The playlist once it has so many segments."""
     deadline = time.monotonic() + LIMIT_SECONDS
     while (text := await read_playlist(url)) is None or text.count("#EXTINF") < segments:
+        assert time.monotonic() < deadline, text
+        await asyncio.sleep(0.2)
+    return text
+
+
+async def ended_playlist(url: str) -> str:
+    """The playlist once players are told that nothing more comes."""
+    deadline = time.monotonic() + LIMIT_SECONDS
+    while (text := await read_playlist(url)) is None or not text.endswith("#EXT-X-ENDLIST\n"):
         assert time.monotonic() < deadline, text
         await asyncio.sleep(0.2)
     return text
@@ -69,11 +79,6 @@ def decoded(url: str) -> tuple[list[float], list[float], list[float]]:
     return pictures, flashes, sounds
 
 
-def entries(playlist: str) -> list[str]:
-    """All that a player must find again in every later playlist."""
-    return [line for line in playlist.splitlines() if line != "#EXT-X-ENDLIST"]
-
-
 @pytest.mark.parametrize("codec", [Codec.H264, Codec.VP8])
 async def test_a_session_plays_while_it_is_recorded_and_its_ranges_are_exact(
     stack: RunningStack, codec: Codec
@@ -100,7 +105,7 @@ async def test_a_session_plays_while_it_is_recorded_and_its_ranges_are_exact(
         start, end = int(began) + 1.55, int(began) + 6.45
         url = await generate_stream(driver, stream_id, start, end)
         grown = await playlist_with(picture_url, early.count("#EXTINF") + 1)
-        assert entries(grown)[: len(entries(early))] == entries(early)
+        check_grown(check_media_playlist(early), check_media_playlist(grown))
 
         track = display.publisher.track
         await asyncio.sleep(max(0.0, began + 7.5 - time.time()))
@@ -112,17 +117,13 @@ async def test_a_session_plays_while_it_is_recorded_and_its_ranges_are_exact(
             await publication.publisher.close()
         await driver.wait_for("stopped", "exported")
 
-        ended = await read_playlist(picture_url)
-        assert ended is not None
-        assert ended.endswith("#EXT-X-ENDLIST\n")
-        assert entries(ended)[: len(entries(grown))] == entries(grown)
+        ended = await ended_playlist(picture_url)
+        check_grown(check_media_playlist(grown), check_media_playlist(ended))
         assert "DISCONTINUITY" not in ended
         clock = re.findall(r"#EXT-X-PROGRAM-DATE-TIME:(\S+)", ended)
         assert len(clock) == ended.count("#EXTINF")
 
-        cut = await read_playlist(url)
-        assert cut is not None
-        assert cut.endswith("#EXT-X-ENDLIST\n")
+        cut = await ended_playlist(url)
         lengths = sum(float(one) for one in re.findall(r"#EXTINF:([\d.]+),", cut))
         assert lengths == pytest.approx(end - start, abs=FRAME_SECONDS)
         pictures, flashes, _ = await asyncio.to_thread(decoded, url)
@@ -152,7 +153,7 @@ async def test_a_browser_plays_a_session_while_it_is_recorded(stack: RunningStac
         assert master.count("TYPE=AUDIO") == 3
         await page.goto(session["live_player_url"])
         await page.evaluate("window.video = document.querySelector('video')")
-        await page.wait_for("video.readyState >= 2")
+        await page.wait_for("video.readyState >= 2 && video.buffered.length")
         await page.evaluate("video.play()")
         assert await page.evaluate("document.querySelector('.facts span').innerText") == "Live"
         # What is seen in the end was not recorded when the page was opened.
@@ -198,6 +199,7 @@ async def test_a_publisher_that_comes_back_leaves_a_discontinuity(
         url = await generate_stream(driver, stream_id, began - 60, ended)
         playlist = await read_playlist(url)
         assert playlist is not None
+        check_media_playlist(playlist)
         assert playlist.count("#EXT-X-DISCONTINUITY\n") == 1
         assert playlist.count("#EXT-X-MAP") == 2
         assert "#EXT-X-GAP" not in playlist
@@ -208,6 +210,7 @@ async def test_a_publisher_that_comes_back_leaves_a_discontinuity(
         base = session["live_stream_url"].rpartition("/")[0]
         picture = await read_playlist(f"{base}/{master.splitlines()[-1]}")
         assert picture is not None
+        check_media_playlist(picture, gaps_keep_time=True)
         assert "#EXT-X-DISCONTINUITY" not in picture
         gaps = re.findall(r"#EXT-X-GAP\n#EXTINF:([\d.]+),", picture)
         hole = again.publisher.track.started_at - left

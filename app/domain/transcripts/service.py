@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import delete, func, select, update
@@ -160,16 +160,21 @@ async def list_utterances(
     start_us: int | None = None,
     end_us: int | None = None,
     since_us: int | None = None,
+    written_since: datetime | None = None,
     offset: int = 0,
     limit: int | None = None,
 ) -> tuple[list[Utterance], int]:
-    """Utterances of one owner that overlap `[start_us, end_us)` or begin after `since_us`, and how many."""
+    """Utterances of one owner that overlap `[start_us, end_us)` or begin after `since_us`, and how many.
+
+    With `written_since` only those that have been written down since then.
+    """
     query = select(Utterance)
     query = query.where(Utterance.stream_id == stream_id) if stream_id else query
     query = query.where(Utterance.asset_id == asset_id) if asset_id else query
     query = query.where(Utterance.end_us > start_us) if start_us is not None else query
     query = query.where(Utterance.start_us < end_us) if end_us is not None else query
     query = query.where(Utterance.start_us > since_us) if since_us is not None else query
+    query = query.where(Utterance.created_at >= written_since) if written_since is not None else query
     total = await session.scalar(select(func.count()).select_from(query.subquery()))
     rows = await session.scalars(query.order_by(Utterance.start_us).offset(offset).limit(limit))
     return list(rows), total or 0

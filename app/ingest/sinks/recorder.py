@@ -8,9 +8,9 @@ from app.base.db import DATABASE_AWAY
 from app.base.errors import CaptureError
 from app.base.ids import new_id
 from app.domain.streams.recording import fail_recording
+from app.domain.streams.spooled import Manifest, Recorded
 from app.ingest.batches import FrameBatches
 from app.ingest.spool.growing import GrowingFile, is_disk_full
-from app.ingest.spool.manifest import Manifest, Recorded
 from app.ingest.spool.uploads import Uploads
 from app.media.fmp4 import SegmentMuxer
 from app.media.frames import Codec, EncodedFrame

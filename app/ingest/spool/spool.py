@@ -20,8 +20,8 @@ from pydantic import ValidationError
 
 from app.base.errors import Unprocessable
 from app.base.ids import new_id
+from app.domain.streams.spooled import Manifest, Recorded, read_manifest
 from app.ingest.spool.growing import GrowingFile, is_held
-from app.ingest.spool.manifest import Manifest, Recorded
 from app.media.hls import index_segment
 from app.media.salvage import salvage
 
@@ -177,7 +177,7 @@ class Spool:
         if media is not None and is_held(media):
             return None
         try:
-            manifest = _read_manifest(files[".json"])
+            manifest = read_manifest(files[".json"].read_bytes())
         except KeyError:  # its process died before it had a manifest, or while it was being removed
             for path in files.values():
                 path.unlink(missing_ok=True)
@@ -217,12 +217,6 @@ def _settle(ended: list[_Ended]) -> None:
             done.set_result(result)
         else:
             done.set_exception(error)
-
-
-def _read_manifest(path: Path) -> Manifest:
-    """Raises `ValidationError` where no line is whole."""
-    whole, _, _ = path.read_bytes().rpartition(b"\n")
-    return Manifest.model_validate_json(whole.rstrip(b"\n").rpartition(b"\n")[2])
 
 
 def _write_durably(path: Path, text: str) -> None:

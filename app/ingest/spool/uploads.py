@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from app.base.db import DATABASE_AWAY
 from app.base.errors import NotFound
 from app.domain.streams.recording import add_segment, spool_emptied
-from app.ingest.spool.manifest import Manifest
+from app.domain.streams.spooled import Manifest
 from app.ingest.spool.spool import Spool
 from app.process import Context
 from app.storage.contract import ObjectExists, ObjectMissing

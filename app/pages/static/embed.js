@@ -4,4 +4,4 @@ import { playPage } from "./play.js";
 import { addCaptions, fetchUtterances } from "./words.js";
 
 const video = await playPage();
-addCaptions(video, await fetchUtterances(video));
+const addMore = addCaptions(video, await fetchUtterances(video, (said) => addMore(said)));

@@ -3,10 +3,14 @@
 import { clock } from "./clock.js";
 import { lastBegun } from "./words.js";
 
-/** Fill `panel` with `utterances` and keep it in step with `video`; `seek` takes seconds. */
-export function showTranscript(panel, video, utterances, seek) {
+/**
+ * Fill `panel` with `utterances` and keep it in step with `video`; `seek` takes seconds.
+ * Returns what adds those that are said later.
+ */
+export function showTranscript(panel, video, said, seek) {
   const list = panel.querySelector("ol");
   const back = panel.querySelector(".back");
+  const utterances = [...said];
   const rows = utterances.map(makeRow);
   list.append(...rows.map((row) => row.item));
   panel.hidden = false;
@@ -80,6 +84,20 @@ export function showTranscript(panel, video, utterances, seek) {
   video.addEventListener("play", everyFrame);
   for (const kind of ["seeking", "timeupdate"]) video.addEventListener(kind, update);
   update();
+
+  /** Sounds are written down apart, so one may come that was said before another that is there. */
+  return function add(later) {
+    for (const utterance of later) {
+      const at = lastBegun(utterances, utterance.start) + 1;
+      const row = makeRow(utterance);
+      if (rows[at]) rows[at].item.before(row.item);
+      else list.append(row.item);
+      utterances.splice(at, 0, utterance);
+      rows.splice(at, 0, row);
+      if (at <= current) current += 1;
+    }
+    update();
+  };
 }
 
 function makeRow({ start, text, words }) {

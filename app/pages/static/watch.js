@@ -38,9 +38,21 @@ if (navigator.clipboard) {
   });
 }
 
-const utterances = await fetchUtterances(video);
-addCaptions(video, utterances);
-if (utterances.length) {
-  document.body.classList.add("has-transcript");
-  showTranscript(document.querySelector(".transcript"), video, utterances, seek);
+const panel = document.querySelector(".transcript");
+let addRows = null;
+
+function showMore(said) {
+  addMore(said);
+  if (addRows) addRows(said);
+  else addRows = showAll(said);
 }
+
+function showAll(utterances) {
+  if (!utterances.length) return null;
+  document.body.classList.add("has-transcript");
+  return showTranscript(panel, video, utterances, seek);
+}
+
+const utterances = await fetchUtterances(video, showMore);
+const addMore = addCaptions(video, utterances);
+addRows = showAll(utterances);

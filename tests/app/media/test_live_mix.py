@@ -8,7 +8,7 @@ import pytest
 from app.media.fmp4 import SegmentMuxer
 from app.media.frames import Codec
 from app.media.hls import index_file
-from app.media.live_mix import StoredSegment, make_mix, needed_us, piece_us, pieces_until
+from app.media.live_mix import MixStretch, StoredSegment, make_mix, pieces_until
 from tests.fixtures.media import START_US, cut, opus_packets, tone
 
 ZERO_US = START_US - 3_000_000
@@ -29,14 +29,15 @@ def pieces(seconds: float) -> list[bytes]:
     tracks = [segments(440.0, seconds), segments(1000.0, seconds)]
     made = []
     for number in range(pieces_until(START_US + round(seconds * 1e6), START_US, has_ended=False)):
-        low, high = needed_us(number, START_US)
+        piece = MixStretch.piece(number)
+        low, high = piece.needed_us(START_US)
         needed = [[one for one in track if one[2] < high and one[2] + one[3] > low] for track in tracks]
-        made.append(make_mix(needed, number, START_US, zero_us=ZERO_US))
+        made.append(make_mix(needed, piece, START_US, zero_us=ZERO_US))
     return made
 
 
 def test_pieces_lie_end_to_end() -> None:
-    spans = [piece_us(number, START_US) for number in range(100)]
+    spans = [MixStretch.piece(number).times_us(START_US) for number in range(100)]
     assert all(before[1] == after[0] for before, after in pairwise(spans))
     assert spans[0] == (START_US, START_US + 4_010_667)
     assert pieces_until(START_US + 4_100_000, START_US, has_ended=False) == 0

@@ -136,7 +136,9 @@ def test_the_first_sound_is_heard() -> None:
         bits_per_second=900_000,
         size=(1280, 720),
     )
-    assert text.splitlines()[3:] == [
+    assert text.splitlines() == [
+        "#EXTM3U",
+        "#EXT-X-VERSION:7",
         '#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="sound",NAME="mic:default",DEFAULT=YES,AUTOSELECT=YES,CHANNELS="2"'
         ',URI="rts-2.m3u8"',
         '#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="sound",NAME="system_audio:default",DEFAULT=NO,AUTOSELECT=NO'

@@ -174,7 +174,11 @@ async def test_several_sounds_are_mixed(
     await stop_session(context, session_id)
     for stream_id in opened.values():
         await detach(context, stream_id)
-    ended = (await client.get(f"/media/{slug}/mix.m3u8")).text
+    deadline = time.monotonic() + 20  # players are told some seconds later
+    while "#EXT-X-ENDLIST" not in (ended := (await client.get(f"/media/{slug}/mix.m3u8")).text):
+        assert time.monotonic() < deadline
+        assert ended.startswith(mix)
+        await asyncio.sleep(0.1)
     assert ended.startswith(mix)
     assert ended.endswith("mix-2.clip.mp4\n#EXT-X-ENDLIST\n")
     assert (await client.get(f"/media/{slug}/mix-3.clip.mp4")).status_code == 404

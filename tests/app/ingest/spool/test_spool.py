@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.ingest.spool.manifest import Manifest, Recorded
+from app.domain.streams.spooled import Manifest, Recorded
 from app.ingest.spool.spool import THREADS, Spool
 from app.media.frames import Codec
 

@@ -60,3 +60,12 @@ class Manifest(BaseModel):
             header_digest=self.header_digest,
             **self.recorded.model_dump(),
         )
+
+
+def read_manifest(data: bytes) -> Manifest:
+    """The manifest in a file of them, of which the last whole line counts.
+
+    Raises `ValidationError` where no line is whole.
+    """
+    whole, _, _ = data.rpartition(b"\n")
+    return Manifest.model_validate_json(whole.rstrip(b"\n").rpartition(b"\n")[2])
