@@ -7,7 +7,10 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
+from app.domain.passages.service import cut_lines
+
 MOST_LINES = 60
+MOST_CITED = 160  # characters
 _SENTENCE = re.compile(r"(?<=[.!?…])\s+")
 _LETTER = re.compile(r"\w")
 
@@ -23,7 +26,8 @@ class Evidence:
 
     def cited(self, part: str) -> str:
         """A sentence that names a part and when it was there."""
-        return f"“{part}” was {self.verb} at {self.at:%H:%M:%S} UTC."
+        cited = part if len(part) <= MOST_CITED else part[:MOST_CITED].rstrip() + "…"
+        return f"“{cited}” was {self.verb} at {self.at:%H:%M:%S} UTC."
 
 
 def evidence_of(text: str, details: dict[str, Any], start_us: int) -> Evidence:
@@ -39,7 +43,7 @@ def evidence_of(text: str, details: dict[str, Any], start_us: int) -> Evidence:
     lines = [line for line in lines if _LETTER.search(line)][:MOST_LINES]
     # A form's name and its value, a message's sender and its words, are lines of their own.
     joined = [f"{one} {other}" for one, other in pairwise(lines) if len(one) + len(other) < 120]
-    return Evidence(_unlike([*lines, *joined]), "\n".join(lines), "on the screen", at)
+    return Evidence(_unlike([*lines, *joined, *cut_lines(lines)]), "\n".join(lines), "on the screen", at)
 
 
 def _lines(text: str | None) -> list[str]:

@@ -23,7 +23,11 @@ KEPT_VECTORS = 4096  # of lines, which stay on a screen from window to window: 6
 
 @dataclass(frozen=True, slots=True)
 class Signs:
-    """What speaks for and against a match. All from 0 to 1; `closeness` may be below 0."""
+    """What speaks for and against a match. All from 0 to 1; `closeness` may be below 0.
+
+    `contradicts` and `confirms` are the part's own; `against` is how near to the rule the nearest part is that
+    contradicts it.
+    """
 
     closeness: float
     shared: float
@@ -31,6 +35,7 @@ class Signs:
     contradicts: float
     confirms: float
     names_missing: float
+    against: float
     part: str
 
     def as_row(self) -> list[float]:
@@ -42,12 +47,14 @@ class Signs:
             self.contradicts,
             self.confirms,
             self.names_missing,
+            self.against,
         ]
 
 
 # Logistic regression over `Signs.as_row`, fitted on one half of bench/quality.py's rules.
-WEIGHTS = (-6.0, 9.0, 2.0, 1.0, -5.0, 1.0, -2.0)
-WEIGHTS_OF_WORDS = (-4.0, 0.0, 5.0, 1.5, -5.0, 1.0, -2.0)
+_NEAR = 0.3
+WEIGHTS = (-3.97, 6.5, 1.04, 0.7, -2.24, 1.45, -0.52, -3.42)
+WEIGHTS_OF_WORDS = (-2.21, 0.0, 2.92, 2.1, -2.14, 1.45, -0.68, -3.54)
 _kept: dict[str, NDArray[np.float32]] = {}
 
 
@@ -74,18 +81,36 @@ def _best(rule: Rule, parts: Sequence[str], near: NDArray[np.float32], evidence:
     in_all = compare(rule, evidence.whole).shared
     whole = evidence.whole.casefold()
     missing = float(any(name not in whole for name in rule.names))
+    compared = [compare(rule, part) for part in parts]
+    against = max(
+        (
+            max(float(close), one.shared)
+            for one, close in zip(compared, near, strict=True)
+            if one.contradicts and (one.shared or close > _NEAR)
+        ),
+        default=0.0,
+    )
     found = [
-        _signs(compare(rule, part), float(close), in_all, missing, part)
-        for part, close in zip(parts, near, strict=True)
+        _signs(one, float(close), in_all, missing, against, part)
+        for one, part, close in zip(compared, parts, near, strict=True)
     ]
     weights = WEIGHTS if near.any() else WEIGHTS_OF_WORDS
     # Among equals the shortest: it is what the explanation names.
     return max(found, key=lambda signs: (round(_weighed(signs, weights), 3), -len(signs.part)))
 
 
-def _signs(compared: Compared, close: float, in_all: float, missing: float, part: str) -> Signs:
+def _signs(
+    compared: Compared, close: float, in_all: float, missing: float, against: float, part: str
+) -> Signs:
     return Signs(
-        close, compared.shared, in_all, float(compared.contradicts), float(compared.confirms), missing, part
+        close,
+        compared.shared,
+        in_all,
+        float(compared.contradicts),
+        float(compared.confirms),
+        missing,
+        against,
+        part,
     )
 
 

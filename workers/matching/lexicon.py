@@ -15,7 +15,7 @@ DENIES_NOTHING = frozenset(("only", "doubt", "matter", "later", "idea"))
 # An axis a line, its two sides apart: a rule on one side is not met by a text that is on the other alone.
 _OPPOSITES = """
 succeed succeeds success successful successfully succeeded pass passed passes passing green ok okay healthy
-fixed resolved works working valid clean
+fixed resolved works working valid clean complete completed finished done
 | fail failed fails failing failure failures error errors broken broke crash crashed crashes exception red
 aborted invalid unhealthy fatal;
 start started starts begin began begins resumed running launched | stop stopped stops ended halted paused;
@@ -37,7 +37,8 @@ install installed | uninstall uninstalled;
 buy bought purchase | sell sold;
 win won wins | lose lost loses;
 merge merged | reverted;
-full | empty;
+full charged | empty;
+low lower lowest | high higher highest full charged;
 mute muted | unmute unmuted;
 public | private;
 upload uploaded | download downloaded;
@@ -47,7 +48,8 @@ early ahead | late delayed behind;
 paid | unpaid overdue;
 happy satisfied pleased | unhappy angry dissatisfied frustrated upset;
 cheap cheaper | expensive;
-faster fast quick | slow slower sluggish
+faster fast quick | slow slower sluggish;
+triggered ringing | quiet silent
 """
 
 

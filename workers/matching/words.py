@@ -31,6 +31,9 @@ _MORE = re.compile(
 _LESS = re.compile(
     r"\b(below|under|less\s+than|fewer\s+than|lower\s+than|at\s+most)\s+\D{0,3}(?P<number>\d[\d.,]*)", re.I
 )
+_NO = re.compile(r"\bsa(ys|id|y)\s+no\s+to\b", re.I)
+_YES = re.compile(r"\bsa(ys|id|y)\s+yes\s+to\b", re.I)
+_ASKS = re.compile(r"\b(ask(s|ed|ing)?|question|request(s|ed)?|wants?\s+to\s+know|inquir(y|es))\b", re.I)
 _NUMBER = re.compile(r"\d[\d.,]*")
 _STEMMER = snowballstemmer.stemmer("english")
 
@@ -88,6 +91,7 @@ class Rule:
     words: Words
     quoted: tuple[str, ...]
     names: frozenset[str]
+    asks: bool
     least: float | None
     most: float | None
 
@@ -95,7 +99,8 @@ class Rule:
 @lru_cache(1024)
 def rule_of(prompt: str) -> Rule:
     """Read a rule."""
-    about = " ".join(_FRAMING.sub(" ", prompt).split()) or prompt
+    spoken = _YES.sub("accepts", _NO.sub("declines", prompt))
+    about = " ".join(_FRAMING.sub(" ", spoken).split()) or prompt
     more, less = _MORE.search(about), _LESS.search(about)
     first = next(iter(_TOKEN.findall(prompt)), "")
     names = {
@@ -108,6 +113,7 @@ def rule_of(prompt: str) -> Rule:
         words_of(about),
         tuple(quoted.casefold().strip() for quoted in _QUOTED.findall(prompt)),
         frozenset(names),
+        _ASKS.search(prompt) is not None,
         _value(more["number"]) if more else None,
         _value(less["number"]) if less else None,
     )
@@ -138,25 +144,39 @@ def compare(rule: Rule, text: str) -> Compared:
     opposed = bool(against) and not same
     folded = text.casefold()
     quote_held = bool(rule.quoted) and all(quoted in folded for quoted in rule.quoted)
-    wrong_number, right_number = _numbers(rule, found)
+    wrong_number, right_number = _numbers(rule, text)
+    asked = rule.asks and "?" in text
     return Compared(
         shared,
         (turned and not same) or opposed or (bool(rule.quoted) and not quote_held) or wrong_number,
-        quote_held or right_number or same,
+        quote_held or right_number or same or asked,
     )
 
 
-def _numbers(rule: Rule, found: Words) -> tuple[bool, bool]:
+def _numbers(rule: Rule, text: str) -> tuple[bool, bool]:
     """Whether the text's numbers are wrong for the rule, and whether they are right."""
     if rule.least is not None or rule.most is not None:
-        if not found.numbers:
+        number = _number_of(rule, text)
+        if number is None:
             return True, False
-        fits = any(
-            (rule.least is None or number > rule.least) and (rule.most is None or number < rule.most)
-            for number in found.numbers
-        )
+        fits = (rule.least is None or number > rule.least) and (rule.most is None or number < rule.most)
         return not fits, fits
     if not rule.words.numbers:
         return False, False
-    right = all(number in found.numbers for number in rule.words.numbers)
-    return bool(found.numbers) and not right, right
+    numbers = words_of(text).numbers
+    right = all(number in numbers for number in rule.words.numbers)
+    return bool(numbers) and not right, right
+
+
+def _number_of(rule: Rule, text: str) -> float | None:
+    """The first number after the first word that the rule has too, else the first at all."""
+    shared = False
+    first = None
+    for token in _TOKEN.findall(text):
+        if token[0].isdigit():
+            value = _value(token.rstrip("%"))
+            if shared:
+                return value
+            first = value if first is None else first
+        shared = shared or _stem(token.casefold()) in rule.words.stems
+    return first

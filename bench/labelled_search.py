@@ -1,0 +1,4 @@
+"""stub"""
+
+
+async def report_search(*, misses: bool) -> None: ...
