@@ -25,8 +25,8 @@ KEPT_VECTORS = 4096  # of lines, which stay on a screen from window to window: 6
 class Signs:
     """What speaks for and against a match. All from 0 to 1; `closeness` may be below 0.
 
-    `contradicts` and `confirms` are the part's own; `against` is how near to the rule the nearest part is that
-    contradicts it.
+    `contradicts` and `confirms` are the part's own; `against` is how near to the rule the nearest part is
+    that contradicts it.
     """
 
     closeness: float

@@ -1,7 +1,7 @@
 """Finds what was said and shown by words and by meaning, in streams and in finished media alike.
 
 Full text and nearest vectors are asked in one statement, and joined by reciprocal rank fusion: a place in
-either list counts, and no scale has to be made to fit another.
+either list counts, that among the words by the share of them that is held.
 """
 
 from collections.abc import Sequence
@@ -37,8 +37,9 @@ MAX_QUERY_CHARACTERS = 1000
 MAX_RESULTS = 200
 
 # Fitted on one half of bench/quality.py's set, and reported on the other.
-FUSION_K = 10  # how much the first places count beside the later ones
-LEAST_CLOSENESS = 0.32  # below it a neighbour is merely the least far
+FUSION_K = 3  # how much the first places count beside the later ones
+SHARE_POWER = 2  # a passage with one word of three is no match of words to speak of
+LEAST_CLOSENESS = 0.2  # below it a neighbour is merely the least far
 
 # A record is several passages, so more neighbours are asked for than results.
 CANDIDATES_PER_RESULT = 5
@@ -234,7 +235,7 @@ def _fused(words: CTE, meaning: CTE) -> CTE:
             closeness.label("closeness"),
             share.label("share"),
             (
-                func.coalesce(1.0 / (FUSION_K + words.c.place), 0.0)
+                func.coalesce(func.power(words.c.share, SHARE_POWER) / (FUSION_K + words.c.place), 0.0)
                 + func.coalesce(1.0 / (FUSION_K + meaning.c.place), 0.0)
             ).label("fused"),
         )
