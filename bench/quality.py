@@ -74,8 +74,9 @@ def report_alerts(*, misses: bool, by_words: bool) -> None:
         met = sum(one.met for one in chosen)
         hard = [one for one in chosen if one.record in _near_misses(one.rule)]
         fooled = sum(fires for one, fires in zip(chosen, fired, strict=True) if one in hard)
+        rules = len({one.rule for one in chosen})
         print(
-            f"alerts, {name:9} half{' by words alone' if by_words else ''}: {len({o.rule for o in chosen})} rules,"
+            f"alerts, {name:9} half{' by words alone' if by_words else ''}: {rules} rules,"
             f" {len(chosen)} records, {met} met: precision {right / max(1, sum(fired)):.3f}"
             f" recall {right / met:.3f}; {fooled} of {len(hard)} near misses fire;"
             f" calibration error {_calibration_error(chosen, sure):.3f}"

@@ -119,7 +119,8 @@ async def fill(url: str, records: int) -> None:
         "halfvec", schema="public", encoder=_as_halfvec, decoder=bytes, format="binary"
     )
     indexes = await connection.fetch(
-        "select indexname, indexdef from pg_indexes where tablename = 'passages' and indexname <> 'pk_passages'"
+        "select indexname, indexdef from pg_indexes"
+        " where tablename = 'passages' and indexname <> 'pk_passages'"
     )
     for row in indexes:
         await connection.execute(f'drop index "{row["indexname"]}"')
