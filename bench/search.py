@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.api.search import LONGEST_PASSAGE_US
 from app.base.db import Database
 from app.domain.passages.models import DIMENSIONS, Passage
 from app.domain.search import service as search
@@ -42,6 +43,7 @@ NEAREST = 10
 TOPICS = 2000
 VOCABULARY = 50_000
 WORDS_EACH = 12
+STOP_WORDS = 100
 SHARES = {"acc-half": 0.5, "acc-fifth": 0.2, "acc-hundredth": 0.01, "acc-thousandth": 0.001}
 REST = "acc-rest"
 STREAMS_EACH = 20
@@ -68,6 +70,7 @@ class Case:
             middle = ZERO_US + MONTH_US // 2
             found += [
                 Passage.end_us > middle,
+                Passage.start_us > middle - LONGEST_PASSAGE_US,
                 Passage.start_us < middle + round(MONTH_US * self.share_of_time),
             ]
         if self.one_stream:
@@ -104,6 +107,12 @@ class Source:
 
     def texts(self, count: int, words_each: int = WORDS_EACH) -> list[str]:
         words = self.random.choice(VOCABULARY, (count, words_each), p=self.weights)
+        return [" ".join(f"w{number}q" for number in row) for row in words]
+
+    def queries(self, count: int) -> list[str]:
+        """Three words each, none of the commonest: in English those are stop words, which nobody indexes."""
+        weights = self.weights[STOP_WORDS:] / self.weights[STOP_WORDS:].sum()
+        words = self.random.choice(np.arange(STOP_WORDS, VOCABULARY), (count, 3), p=weights)
         return [" ".join(f"w{number}q" for number in row) for row in words]
 
     def accounts(self, count: int) -> list[str]:
@@ -192,7 +201,8 @@ def _as_halfvec(vector: Vectors) -> bytes:
 async def nearest(session: AsyncSession, vector: Sequence[float], case: Case) -> list[str]:
     """The product's own half of the statement that asks for vectors."""
     await search._prepared(session, "")
-    found = search._by_meaning(vector, case.terms, search._candidates(NEAREST))
+    few = await search._estimated(session, case.terms) <= search.READ_ALL_UP_TO
+    found = search._by_meaning(vector, case.terms, search._candidates(NEAREST), read_all=few)
     rows = await session.execute(select(found.c.passage_id).order_by(found.c.place).limit(NEAREST))
     return list(rows.scalars())
 
@@ -217,7 +227,7 @@ async def measure(db: Database, case: Case, queries: int) -> tuple[float, float,
     """p99 seconds of the statement and of its vector half, and the recall."""
     source = Source(3)
     vectors = source.vectors(queries + WARM_UP).tolist()
-    texts = source.texts(queries + WARM_UP, 3)
+    texts = source.queries(queries + WARM_UP)
     whole, half, recalls = [], [], []
     for number, (vector, words) in enumerate(zip(vectors, texts, strict=True)):
         async with db.transaction() as session:

@@ -67,7 +67,7 @@ def upgrade() -> None:
     op.execute(FROM_RECORDS)
     op.create_index('ix_passages_search_vector', 'passages', ['search_vector'], postgresql_using='gin')
     op.create_index('ix_passages_vector', 'passages', ['vector'], postgresql_using='hnsw', postgresql_ops={'vector': 'halfvec_ip_ops'})
-    op.create_index('ix_passages_account_id_start_us', 'passages', ['account_id', 'start_us'])
+    op.create_index('ix_passages_account_id_start_us', 'passages', ['account_id', 'start_us'], postgresql_include=["end_us", "kind", "stream_id", "asset_id", "index_id", "id", "vector"])
     op.create_index('ix_passages_stream_id_start_us', 'passages', ['stream_id', 'start_us'])
     op.create_index('ix_passages_asset_id_start_us', 'passages', ['asset_id', 'start_us'])
     op.create_index('ix_passages_due_at', 'passages', ['due_at'], postgresql_where=sa.text('due_at is not null'))

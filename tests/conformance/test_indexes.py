@@ -253,7 +253,7 @@ def test_check_55_a_disabled_alert_is_silent(indexed: Indexed) -> None:
 def test_check_57_a_collections_streams_are_searched(indexed: Indexed, py: Sdk) -> None:
     found = py.run(
         """
-        collection = conn.get_collection("default")
+        collection = conn.get_collection(collection_id)
         stream = collection.get_rtstream(stream_id)
         emit(
             {
@@ -268,6 +268,7 @@ def test_check_57_a_collections_streams_are_searched(indexed: Indexed, py: Sdk) 
             }
         )
         """,
+        collection_id=indexed.collection_id,
         stream_id=indexed.streams["display"],
         index_id=indexed.indexes["visual"],
     )

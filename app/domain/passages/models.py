@@ -33,7 +33,13 @@ class Passage(Created, Base):
             postgresql_using="hnsw",
             postgresql_ops={"vector": "halfvec_ip_ops"},
         ),
-        Index("ix_passages_account_id_start_us", "account_id", "start_us"),
+        # With all that a search of few passages reads, which is so read in a row.
+        Index(
+            "ix_passages_account_id_start_us",
+            "account_id",
+            "start_us",
+            postgresql_include=["end_us", "kind", "stream_id", "asset_id", "index_id", "id", "vector"],
+        ),
         Index("ix_passages_stream_id_start_us", "stream_id", "start_us"),
         Index("ix_passages_asset_id_start_us", "asset_id", "start_us"),
         Index("ix_passages_due_at", "due_at", postgresql_where=text("due_at is not null")),

@@ -4,13 +4,16 @@ Full text and nearest vectors are asked in one statement, and joined by reciproc
 either list counts, that among the words by the share of them that is held.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from sqlalchemy import (
     CTE,
+    ClauseElement,
     ColumnElement,
+    Executable,
     Float,
     FromClause,
     Row,
@@ -22,9 +25,13 @@ from sqlalchemy import (
     literal,
     null,
     select,
+    true,
+    union,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, TSQUERY
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from app.base.errors import InvalidRequest
 from app.domain.indexes.models import IndexRecord, SceneIndex
@@ -42,12 +49,18 @@ SHARE_POWER = 2  # a passage with one word of three is no match of words to spea
 LEAST_CLOSENESS = 0.2  # below it a neighbour is merely the least far
 
 # A record is several passages, so more neighbours are asked for than results.
-CANDIDATES_PER_RESULT = 5
-LEAST_CANDIDATES = 50
+CANDIDATES_PER_RESULT = 3
+LEAST_CANDIDATES = 30
 MOST_CANDIDATES = 400
 # Of the vector index: how many nodes it holds in view, and how many it may visit for a filter that few pass.
-EF_SEARCH = 100
+EF_SEARCH = 200
 MOST_VISITED = 20_000
+# So few are all read, at a microsecond each: to walk the graph is slower where a filter lets one in thirty
+# pass, and the planner does not know it. Measured by bench/search.py.
+READ_ALL_UP_TO = 30_000
+# Passages of one word that are looked at: of those that hold all words so many, of each word alone so many.
+MOST_WITH_ALL = 2000
+MOST_WITH_ONE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +109,10 @@ async def search_passages(
     if not stems and question.vector is None:
         return []
     limit = min(question.limit, MAX_RESULTS)
-    fused = _fused(_by_words(stems, which), _by_meaning(question.vector, which, _candidates(limit)))
+    few = question.vector is not None and await _estimated(session, which) <= READ_ALL_UP_TO
+    fused = _fused(
+        _by_words(stems, which), _by_meaning(question.vector, which, _candidates(limit), read_all=few)
+    )
     score = func.greatest(fused.c.share, fused.c.closeness)
     rows = await session.execute(
         select(
@@ -141,6 +157,27 @@ async def _prepared(session: AsyncSession, query: str) -> list[str]:
     return list(row.one().stems or ())
 
 
+class _Explained(Executable, ClauseElement):
+    """What the planner thinks of a statement."""
+
+    inherit_cache = False
+
+    def __init__(self, statement: Select[Any]) -> None:
+        self.statement = statement
+
+
+@compiles(_Explained)  # type: ignore[no-untyped-call, untyped-decorator, unused-ignore]
+def _compile_explained(element: _Explained, compiler: SQLCompiler, **kw: Any) -> str:
+    return "EXPLAIN (FORMAT JSON) " + compiler.process(element.statement, **kw)
+
+
+async def _estimated(session: AsyncSession, which: Sequence[ColumnElement[bool]]) -> float:
+    """How many passages the planner thinks a filter leaves; to count them would take as long as to search."""
+    explained = await session.scalar(_Explained(select(Passage.id).where(*which)))
+    plans = json.loads(explained) if isinstance(explained, str) else explained
+    return float(plans[0]["Plan"]["Plan Rows"])
+
+
 def _candidates(limit: int) -> int:
     return min(max(limit * CANDIDATES_PER_RESULT, LEAST_CANDIDATES), MOST_CANDIDATES)
 
@@ -149,7 +186,9 @@ def _source() -> ColumnElement[str]:
     return func.coalesce(Passage.utterance_id, Passage.record_id)
 
 
-def _by_meaning(vector: Sequence[float] | None, which: Sequence[ColumnElement[bool]], limit: int) -> CTE:
+def _by_meaning(
+    vector: Sequence[float] | None, which: Sequence[ColumnElement[bool]], limit: int, *, read_all: bool
+) -> CTE:
     """The nearest sources: `source, passage_id, closeness, place`."""
     if vector is None:
         nothing = select(
@@ -161,14 +200,17 @@ def _by_meaning(vector: Sequence[float] | None, which: Sequence[ColumnElement[bo
         return nothing.where(literal(False)).cte("by_meaning")
     distance = Passage.vector.max_inner_product(vector)
     near = (
-        select(_source().label("source"), Passage.id, (-distance).label("closeness"))
+        select(Passage.id, (-distance).label("closeness"))
         .where(*which, Passage.vector.is_not(None))
-        .order_by(distance)
+        # A sum is not what the vector index is of.
+        .order_by(distance + 0.0 if read_all else distance)
         .limit(limit)
         .cte("near")
     )
     return _placed(
-        select(near.c.source, near.c.id, near.c.closeness).where(near.c.closeness >= LEAST_CLOSENESS),
+        select(_source().label("source"), near.c.id, near.c.closeness)
+        .join_from(near, Passage, Passage.id == near.c.id)
+        .where(near.c.closeness >= LEAST_CLOSENESS),
         "by_meaning",
     )
 
@@ -196,9 +238,25 @@ def _by_words(stems: Sequence[str], which: Sequence[ColumnElement[bool]]) -> CTE
     By the share of the stems that they hold, and then by how close together these stand.
     """
     # Each is one parameter, however many words there are: an expression a word nests too deep to compile.
-    any_stem = cast(" | ".join(_quoted(stem) for stem in stems), TSQUERY)
+    quoted = [_quoted(stem) for stem in stems]
+    any_stem, all_stems = cast(" | ".join(quoted), TSQUERY), cast(" & ".join(quoted), TSQUERY)
     others = func.ts_delete(Passage.search_vector, cast(list(stems), ARRAY(Text)))
     held = func.length(Passage.search_vector) - func.length(others)
+    # Ranks are worth their time for so many only: a common word stands in thousands of passages.
+    with_all = (
+        select(Passage.id)
+        .where(*which, Passage.search_vector.op("@@")(all_stems), literal(bool(stems)))
+        .limit(MOST_WITH_ALL)
+    )
+    each = func.unnest(cast(quoted, ARRAY(Text))).table_valued("stem").render_derived(name="each")
+    with_one = (
+        select(Passage.id)
+        .where(*which, Passage.search_vector.op("@@")(cast(each.c.stem, TSQUERY)))
+        .limit(MOST_WITH_ONE)
+        .lateral()
+    )
+    of_each = select(with_one.c.id).select_from(each.join(with_one, true()))
+    looked_at = union(with_all.subquery().select(), of_each)
     hits = (
         select(
             _source().label("source"),
@@ -207,7 +265,7 @@ def _by_words(stems: Sequence[str], which: Sequence[ColumnElement[bool]]) -> CTE
             func.ts_rank_cd(Passage.search_vector, any_stem).label("cover"),
             Passage.start_us,
         )
-        .where(*which, Passage.search_vector.op("@@")(any_stem), literal(bool(stems)))
+        .where(Passage.id.in_(looked_at))
         .cte("hits")
     )
     best = _first_of_each(hits, hits.c.share.desc(), hits.c.cover.desc())
