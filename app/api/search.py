@@ -1,29 +1,50 @@
 """Search requests as both SDK generations send them, and results as both read them."""
 
+import asyncio
+import logging
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel
+from fastapi import Depends
+from pydantic import BaseModel, Field
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.api.times import read_unix_us
 from app.base.errors import InvalidRequest
 from app.domain.assets.models import Asset
+from app.domain.passages.models import Passage
+from app.domain.search.service import MAX_QUERY_CHARACTERS, MAX_RESULTS, Match, Question, search_passages
 from app.domain.streams.models import Stream
-from app.domain.transcripts.models import Utterance
-from app.domain.transcripts.search import MAX_RESULTS, Match, search_utterances
+from app.engines.contract import EngineError
+from app.engines.registry import open_sentence_engine
+from app.wire.deps import AppContext, ReadingCaller, Session
+
+logger = logging.getLogger(__name__)
 
 Json = dict[str, Any]
 DEFAULT_RESULTS = 10
+LONGEST_PASSAGE_US = 3_600_000_000
+BY_WORDS_ALONE = "Found by words alone: the server cannot compare meanings now."
+# What SDKs call kinds of indexes; anything else does not narrow the search.
+KINDS = {"spoken_word": ("spoken",), "scene": ("visual",), "visual": ("visual",), "audio": ("audio",)}
 
 
 class SearchRequest(BaseModel):
-    """Contract A8, A13 and A14; fields that choose among engines are accepted and have no effect yet."""
+    """Contract A8, A13 and A14; fields that choose among engines are accepted and have no effect."""
 
     query: str | None = None
+    search_type: str | None = None
+    index_type: str | None = None
+    scene_index_id: str | None = None
+    rtstream_index_id: str | None = None
     top_k: int | None = None
     result_threshold: int | None = None
     score_threshold: float | None = None
+    dynamic_score_percentage: Annotated[float | None, Field(ge=0, le=100)] = None
+    start: float | None = None
+    end: float | None = None
 
     @property
     def limit(self) -> int:
@@ -33,67 +54,141 @@ class SearchRequest(BaseModel):
         return min(limit, MAX_RESULTS)
 
     @property
-    def least_score(self) -> float:
-        return self.score_threshold or 0.0
+    def by_words_alone(self) -> bool:
+        return self.search_type == "keyword"
+
+    def narrowing(self, clock: Literal["unix", "asset"]) -> list[ColumnElement[bool]]:
+        """What the request leaves of an owner's passages; `clock` says what its times are."""
+        terms: list[ColumnElement[bool]] = []
+        if index_id := self.scene_index_id or self.rtstream_index_id:
+            terms.append(Passage.index_id == index_id)
+        elif kinds := KINDS.get(self.index_type or ""):
+            terms.append(Passage.kind.in_(kinds))
+        if self.start is not None:
+            terms.append(Passage.end_us > _as_us(self.start, clock))
+            # Said twice, so that an index by the start reads no more than it must.
+            terms.append(Passage.start_us > _as_us(self.start, clock) - LONGEST_PASSAGE_US)
+        if self.end is not None:
+            terms.append(Passage.start_us < _as_us(self.end, clock))
+        return terms
 
 
-async def stream_results(
-    session: AsyncSession, which: ColumnElement[bool], wanted: SearchRequest
-) -> list[Json]:
-    """Results of contract A8 from the streams for which `which` holds: times in Unix seconds."""
-    matches = await search_utterances(
-        session,
-        wanted.query or "",
-        Utterance.stream_id.in_(select(Stream.id).where(which)),
-        limit=wanted.limit,
-        score_threshold=wanted.least_score,
-    )
-    found = {match.utterance.stream_id for match in matches}
-    by_id = {row.id: row for row in await session.scalars(select(Stream).where(Stream.id.in_(found)))}
-    results = []
-    for match in matches:
-        stream = by_id[match.utterance.stream_id or ""]
-        results.append(
-            _doc(match) | {"rtstream_id": stream.id, "id": stream.id, "rtstream_name": stream.name}
+def _as_us(at: float, clock: Literal["unix", "asset"]) -> int:
+    return read_unix_us(at) if clock == "unix" else round(at * 1e6)
+
+
+@dataclass(frozen=True, slots=True)
+class Searcher:
+    """Answers one request's search; `warnings` says afterwards what it had to do without."""
+
+    context: AppContext
+    session: AsyncSession
+    account_id: str
+    warnings: list[Json]
+
+    async def in_streams(self, which: ColumnElement[bool], wanted: SearchRequest) -> list[Json]:
+        """Results of contract A8 from the streams for which `which` holds: times in Unix seconds."""
+        matches = await self._find(wanted, "unix", Passage.stream_id.in_(select(Stream.id).where(which)))
+        return await self._as_stream_results(matches)
+
+    async def in_stream(self, stream: Stream, wanted: SearchRequest) -> list[Json]:
+        """Results of contract A8 from one stream."""
+        return await self._as_stream_results(await self._find(wanted, "unix", Passage.stream_id == stream.id))
+
+    async def in_assets(self, which: ColumnElement[bool], wanted: SearchRequest) -> list[Json]:
+        """Results of contract §2.3: one entry for each asset that matched, times in seconds from its
+        start."""
+        of_assets = Passage.asset_id.in_(select(Asset.id).where(which, Asset.deleted_at.is_(None)))
+        matches = await self._find(wanted, "asset", of_assets)
+        ids = {match.asset_id for match in matches}
+        assets = {row.id: row for row in await self.session.scalars(select(Asset).where(Asset.id.in_(ids)))}
+        results: dict[str, Json] = {}
+        for match in matches:
+            asset = assets[match.asset_id or ""]
+            entry = results.setdefault(asset.id, _entry(asset))
+            entry["max_score"] = max(entry["max_score"], round(match.score, 4))
+            entry["docs"].append(_doc(match))
+        return list(results.values())
+
+    async def _find(
+        self, wanted: SearchRequest, clock: Literal["unix", "asset"], of_owner: ColumnElement[bool]
+    ) -> list[Match]:
+        question = Question(
+            wanted.query or "",
+            await self._vector(wanted),
+            wanted.limit,
+            wanted.score_threshold or 0.0,
+            wanted.dynamic_score_percentage,
         )
-    return results
+        of_account = Passage.account_id == self.account_id
+        return await search_passages(self.session, question, of_account, of_owner, *wanted.narrowing(clock))
+
+    async def _vector(self, wanted: SearchRequest) -> list[float] | None:
+        if wanted.by_words_alone or not (wanted.query or "").strip():
+            return None
+        query = (wanted.query or "")[:MAX_QUERY_CHARACTERS]
+        try:
+            engine = open_sentence_engine(self.context.settings)
+            (vector,) = await asyncio.to_thread(engine.encode, [query])
+        except EngineError as error:
+            logger.warning("searched by words alone: %s", type(error).__name__)
+            self.warnings.append({"code": error.code, "message": BY_WORDS_ALONE, "docs": []})
+            return None
+        return [float(value) for value in vector]
+
+    async def _as_stream_results(self, matches: Sequence[Match]) -> list[Json]:
+        ids = {match.stream_id for match in matches}
+        rows = await self.session.scalars(select(Stream).where(Stream.id.in_(ids)))
+        streams = {row.id: row for row in rows}
+        return [
+            _doc(match)
+            | {
+                "rtstream_id": match.stream_id,
+                "id": match.stream_id,
+                "rtstream_name": streams[match.stream_id or ""].name,
+            }
+            for match in matches
+        ]
 
 
-async def asset_results(session: AsyncSession, assets: Sequence[Asset], wanted: SearchRequest) -> list[Json]:
-    """Results of contract §2.3: one entry for each asset that matched, times in seconds from its start."""
-    matches = await search_utterances(
-        session,
-        wanted.query or "",
-        Utterance.asset_id.in_([asset.id for asset in assets]),
-        limit=wanted.limit,
-        score_threshold=wanted.least_score,
-    )
-    results: dict[str, Json] = {}
-    by_id = {asset.id: asset for asset in assets}
-    for match in matches:
-        asset = by_id[match.utterance.asset_id or ""]
-        entry = results.setdefault(
-            asset.id,
-            {
-                "collection_id": asset.collection_id,
-                "video_id": asset.id,
-                "length": str(round(asset.length_seconds, 3)),
-                "title": asset.name,
-                "max_score": match.score,
-                "docs": [],
-            },
-        )
-        entry["docs"].append(_doc(match))
-    return list(results.values())
+async def _searcher(context: AppContext, session: Session, caller: ReadingCaller) -> Searcher:
+    return Searcher(context, session, caller.account_id, [])
+
+
+AppSearcher = Annotated[Searcher, Depends(_searcher)]
+
+
+def as_v2(results: list[Json], warnings: list[Json]) -> Json:
+    """What search/v2 answers around the same results (contract A14)."""
+    return {
+        "response_type": "shots",
+        "results": results,
+        "session_id": None,
+        "waiting_for": None,
+        "clarification": None,
+        "trace": None,
+        "warnings": warnings,
+    }
+
+
+def _entry(asset: Asset) -> Json:
+    return {
+        "collection_id": asset.collection_id,
+        "video_id": asset.id,
+        "length": str(round(asset.length_seconds, 3)),
+        "title": asset.name,
+        "max_score": 0.0,
+        "docs": [],
+    }
 
 
 def _doc(match: Match) -> Json:
     return {
-        "start": match.utterance.start_us / 1e6,
-        "end": match.utterance.end_us / 1e6,
-        "text": match.utterance.text,
+        "start": match.start_us / 1e6,
+        "end": match.end_us / 1e6,
+        "text": match.text,
         "score": round(match.score, 4),
-        "scene_index_id": None,
-        "scene_index_name": None,
-        "metadata": {},
+        "scene_index_id": match.index_id,
+        "scene_index_name": match.index_name,
+        "metadata": {"kind": match.kind},
     }

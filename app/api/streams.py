@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from app.api.operations import answer_operation
-from app.api.search import SearchRequest, stream_results
+from app.api.search import AppSearcher, SearchRequest
 from app.api.shapes import pulled_shape, unix_seconds
 from app.api.times import read_unix_us
 from app.base.errors import InvalidRequest
@@ -41,10 +41,10 @@ class NewExport(BaseModel):
 
 @router.post("/collection/{collection_id}/search")
 async def search_collection(
-    collection_id: str, wanted: SearchRequest, caller: ReadingCaller, session: Session
+    collection_id: str, wanted: SearchRequest, caller: ReadingCaller, session: Session, searcher: AppSearcher
 ) -> Json:
     collection = await get_collection(session, caller.account_id, collection_id)
-    return success({"results": await stream_results(session, in_collection(collection.id), wanted)})
+    return success({"results": await searcher.in_streams(in_collection(collection.id), wanted)})
 
 
 @router.get("/{stream_id}")
@@ -54,9 +54,11 @@ async def show(stream_id: str, caller: ServerCaller, session: Session) -> Json:
 
 
 @router.post("/{stream_id}/search")
-async def search(stream_id: str, wanted: SearchRequest, caller: ReadingCaller, session: Session) -> Json:
+async def search(
+    stream_id: str, wanted: SearchRequest, caller: ReadingCaller, session: Session, searcher: AppSearcher
+) -> Json:
     stream = await get_stream(session, caller.account_id, stream_id)
-    return success({"results": await stream_results(session, Stream.id == stream.id, wanted)})
+    return success({"results": await searcher.in_stream(stream, wanted)})
 
 
 @router.post("/{stream_id}/transcription")

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from app.api.erasing import erase_asset
 from app.api.operations import answer_operation
-from app.api.search import SearchRequest, asset_results
+from app.api.search import AppSearcher, SearchRequest, as_v2
 from app.api.shapes import asset_shape
 from app.base.errors import Conflict, InvalidRequest
 from app.domain.accounts.credentials import Caller
@@ -132,25 +132,37 @@ async def index(
 
 
 @router.post("/video/{video_id}/search")
-async def search(video_id: str, wanted: SearchRequest, caller: ReadingCaller, session: Session) -> Json:
+async def search(
+    video_id: str, wanted: SearchRequest, caller: ReadingCaller, session: Session, searcher: AppSearcher
+) -> Json:
     asset = await _indexed(session, caller, video_id)
-    return success({"results": await asset_results(session, [asset], wanted)})
+    return success({"results": await searcher.in_assets(Asset.id == asset.id, wanted)})
 
 
 @router.post("/video/{video_id}/search/v2")
-async def search_v2(video_id: str, wanted: SearchRequest, caller: ReadingCaller, session: Session) -> Json:
+async def search_v2(
+    video_id: str, wanted: SearchRequest, caller: ReadingCaller, session: Session, searcher: AppSearcher
+) -> Json:
     asset = await _indexed(session, caller, video_id)
-    return success(
-        {
-            "response_type": "shots",
-            "results": await asset_results(session, [asset], wanted),
-            "session_id": None,
-            "waiting_for": None,
-            "clarification": None,
-            "trace": None,
-            "warnings": [],
-        }
-    )
+    results = await searcher.in_assets(Asset.id == asset.id, wanted)
+    return success(as_v2(results, searcher.warnings))
+
+
+@router.post("/collection/{collection_id}/search")
+async def search_collection(
+    collection_id: str, wanted: SearchRequest, caller: ReadingCaller, session: Session, searcher: AppSearcher
+) -> Json:
+    collection = await get_collection(session, caller.account_id, collection_id)
+    return success({"results": await searcher.in_assets(Asset.collection_id == collection.id, wanted)})
+
+
+@router.post("/collection/{collection_id}/search/v2")
+async def search_collection_v2(
+    collection_id: str, wanted: SearchRequest, caller: ReadingCaller, session: Session, searcher: AppSearcher
+) -> Json:
+    collection = await get_collection(session, caller.account_id, collection_id)
+    results = await searcher.in_assets(Asset.collection_id == collection.id, wanted)
+    return success(as_v2(results, searcher.warnings))
 
 
 @router.post("/video/{video_id}/stream")

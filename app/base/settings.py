@@ -109,6 +109,7 @@ class Settings(BaseSettings):
     speech_language: str | None = None
     sentence_model: Path | None = None  # a folder with model.onnx and tokenizer.json; unset: the packaged one
     visual_channels: Annotated[tuple[str, ...], NoDecode] = ("visual_index", "scene_index")  # contract C5
+    alert_cooldown_seconds: float = Field(30.0, ge=0)  # between two firings of one alert
     worker_threads: int = Field(4, ge=1)
 
     # Webhooks and housekeeping

@@ -1,7 +1,7 @@
 """Every table of the product in one import, for migrations and for processes that start."""
 
 from app.domain.accounts.models import Account, ApiKey, AuditEntry, ClientToken
-from app.domain.alerts.models import Alert, AlertFiring, EventRule
+from app.domain.alerts.models import Alert, AlertFiring, AlertMatch, EventRule, RecordToMatch
 from app.domain.assets.models import Asset, Playback
 from app.domain.collections.models import Collection
 from app.domain.exports.models import ConvertedRun, MixWindow
@@ -9,6 +9,7 @@ from app.domain.indexes.models import IndexRecord, IndexWindow, SceneIndex, Scre
 from app.domain.nodes.models import IngestNode
 from app.domain.operations.models import Operation
 from app.domain.outbox.models import OutboxHead, OutboxMessage
+from app.domain.passages.models import Passage
 from app.domain.sessions.models import CaptureSession, Channel
 from app.domain.streams.models import Pull, Segment, Stream
 from app.domain.transcripts.models import SpeechChunk, Transcription, Utterance
@@ -25,6 +26,7 @@ __all__ = [
     "Account",
     "Alert",
     "AlertFiring",
+    "AlertMatch",
     "ApiKey",
     "Asset",
     "AuditEntry",
@@ -41,8 +43,10 @@ __all__ = [
     "Operation",
     "OutboxHead",
     "OutboxMessage",
+    "Passage",
     "Playback",
     "Pull",
+    "RecordToMatch",
     "SceneIndex",
     "ScreenFrame",
     "Segment",

@@ -1,4 +1,4 @@
-"""Checks 23 to 27 and 54 to 56: indexes on live streams, their frames, records and alerts."""
+"""Checks 23 to 27, 30 and 54 to 57: indexes on live streams, their frames, records and alerts."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,8 +43,13 @@ BACKEND = """
     )
     default = display.index_visuals(prompt="Describe the scene", ws_connection_id=own.connection_id)
     audio = mic.index_audio(prompt="What is decided?")
+    event_id = conn.create_event(event_prompt="The mailbox is open", label="mail")
+    alert_id = visual.create_alert(event_id, "", ws_connection_id=own.connection_id)
+    silent = visual.create_alert(event_id, "")
+    visual.disable_alert(silent)
     emit(
         {
+            "alert": {"event_id": event_id, "alert_id": alert_id, "silent": silent},
             "indexes": {"visual": visual.rtstream_index_id, "audio": audio.rtstream_index_id},
             "default": default.rtstream_index_id,
             "streams": {"display": display.id, "mic": mic.id},
@@ -84,6 +89,7 @@ class Indexed:
     frames: dict[str, list[Json]]
     node: Json
     paused: Json
+    alert: Json
 
     def of(self, socket: str, channel: str) -> list[Json]:
         return [frame for frame in self.frames[socket] if frame["channel"] == channel]
@@ -142,7 +148,16 @@ def indexed(
         backend.say("end")
         for value in backend.rest():
             frames[value["socket"]].append(value["frame"])
-    return Indexed(collection_id, made["streams"], made["indexes"], made["default"], frames, by_node, paused)
+    return Indexed(
+        collection_id,
+        made["streams"],
+        made["indexes"],
+        made["default"],
+        frames,
+        by_node,
+        paused,
+        made["alert"],
+    )
 
 
 def _next(backend: Program, frames: dict[str, list[Json]], until: str) -> Json:
@@ -216,6 +231,53 @@ def test_check_26_a_window_is_told_twice_with_one_event_id(indexed: Indexed) -> 
         visual = [frame["event_id"] for frame in indexed.of(socket, "visual_index")]
         assert visual == [frame["event_id"] for frame in indexed.of(socket, "scene_index")]
         assert len(set(visual)) == len(visual) > 0
+
+
+def test_check_30_an_alert_fires_once_for_what_goes_on(indexed: Indexed) -> None:
+    frames = indexed.of("own", "alert")
+    assert {frame["alert_id"] for frame in frames} == {indexed.alert["alert_id"]}
+    (frame,) = frames
+    data = frame["data"]
+    assert (data["label"], data["triggered"], frame["index_id"]) == ("mail", True, indexed.indexes["visual"])
+    assert 0.5 <= data["confidence"] <= 1
+    assert 1e12 < data["start"] < data["end"]
+    assert "Mail" in data["text"]
+    assert "Mail" in data["explanation"]
+
+
+def test_check_55_a_disabled_alert_is_silent(indexed: Indexed) -> None:
+    everything = [frame for socket in indexed.frames for frame in indexed.of(socket, "alert")]
+    assert indexed.alert["silent"] not in {frame["alert_id"] for frame in everything}
+
+
+def test_check_57_a_collections_streams_are_searched(indexed: Indexed, py: Sdk) -> None:
+    found = py.run(
+        """
+        collection = conn.get_collection(collection_id)
+        stream = collection.get_rtstream(stream_id)
+        emit(
+            {
+                "all": [
+                    [shot.rtstream_id, shot.rtstream_name, shot.text, shot.start, shot.end]
+                    for shot in collection.search("invoice that can be paid", namespace="rtstream").shots
+                ],
+                "one": [
+                    [shot.scene_index_id, shot.text]
+                    for shot in stream.search("electronic mail", index_id=index_id).shots
+                ],
+            }
+        )
+        """,
+        collection_id=indexed.collection_id,
+        stream_id=indexed.streams["display"],
+        index_id=indexed.indexes["visual"],
+    )
+    ours = [row for row in found["all"] if row[0] == indexed.streams["display"]]
+    assert ours
+    assert all(name == "display:1" and start < end for _, name, _, start, end in ours)
+    assert "Mail - Inbox" in ours[0][2]
+    assert {index_id for index_id, _ in found["one"]} == {indexed.indexes["visual"]}
+    assert "Mail - Inbox" in found["one"][0][1]
 
 
 def test_check_54_records_have_text_and_description_and_pages(indexed: Indexed, py: Sdk) -> None:

@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.engines.contract import EngineError, SpeechCapabilities, Transcript, Word
+from app.engines.contract import EngineError
+from workers.engines.contract import SpeechCapabilities, Transcript, Word
 
 
 class ScriptedEngine:

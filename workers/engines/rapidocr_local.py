@@ -6,8 +6,9 @@ from typing import Any
 import av
 import numpy as np
 
+from app.engines.contract import EngineFailed, ModelMissing
 from app.media.stills import decode_still
-from workers.engines.contract import EngineFailed, ModelMissing, ScreenLine
+from workers.engines.contract import ScreenLine
 
 _LEAST_CONFIDENCE = 0.5  # below it what was read is mostly no text: icons, borders, wallpaper
 _PARAMETERS = {

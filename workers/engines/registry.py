@@ -2,10 +2,11 @@
 
 import os
 from functools import cache
-from pathlib import Path
 
 from app.base.settings import Settings
-from workers.engines.contract import Engine, EngineError, ScreenTextEngine, SentenceEngine, SpeechEngine
+from app.engines.contract import Engine, EngineError
+from app.engines.registry import open_sentence_engine
+from workers.engines.contract import ScreenTextEngine, SpeechEngine
 
 
 def open_speech_engine(settings: Settings) -> SpeechEngine:
@@ -16,11 +17,6 @@ def open_speech_engine(settings: Settings) -> SpeechEngine:
 def open_screen_text_engine(settings: Settings) -> ScreenTextEngine:
     """The engine that reads screens."""
     return _rapidocr()
-
-
-def open_sentence_engine(settings: Settings) -> SentenceEngine:
-    """The engine that says how close texts are in meaning."""
-    return _minilm(settings.sentence_model)
 
 
 def warm_engines(settings: Settings) -> dict[str, str]:
@@ -54,10 +50,3 @@ def _rapidocr() -> ScreenTextEngine:
     from workers.engines.rapidocr_local import RapidOcrLocal
 
     return RapidOcrLocal()
-
-
-@cache
-def _minilm(folder: Path | None) -> SentenceEngine:
-    from workers.engines.minilm.encoder import MiniLm
-
-    return MiniLm(folder)

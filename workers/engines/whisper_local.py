@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from app.engines.contract import EngineFailed, ModelMissing
 from app.media.samples import SAMPLE_RATE_HZ
 from app.media.speech import SpeechDetector
 from workers.engines.contract import (
-    EngineFailed,
     LanguageUnsupported,
-    ModelMissing,
     SpeechCapabilities,
     Transcript,
     TranscriptSegment,

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from app.base.settings import Settings
+from app.engines.registry import open_sentence_engine
 from workers.describing.screens import Closeness
-from workers.engines.registry import open_sentence_engine
 
 
 def closeness_to(settings: Settings, prompt: str) -> Closeness:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from app.domain.indexes.models import IndexWindow, SceneIndex, ScreenFrame
 from app.domain.indexes.service import Found, latest_record
 from app.domain.indexes.windows import screens_of
+from app.engines.contract import EngineError
 from app.process import Context
 from workers.describing.screens import Description, Shown, describe_screens
-from workers.engines.contract import EngineError, ScreenLine
+from workers.engines.contract import ScreenLine
 from workers.tasks.closeness import closeness_to
 from workers.tasks.cores import cores
 from workers.tasks.read_screen import read_screen

@@ -8,10 +8,10 @@ from app.domain.indexes.models import IndexWindow, SceneIndex
 from app.domain.indexes.service import Found
 from app.domain.transcripts.models import Utterance
 from app.domain.transcripts.service import list_utterances
+from app.engines.contract import EngineError
 from app.process import Context
 from workers.describing.screens import Description
 from workers.describing.speech import Said, cut_sentences, cut_words, describe_speech, joined
-from workers.engines.contract import EngineError
 from workers.tasks.closeness import closeness_to
 from workers.tasks.cores import cores
 

@@ -13,6 +13,7 @@ from app.media.pcm import SAMPLE_RATE_HZ, Utterance, UtteranceCutter, decode_aud
 from app.process import Context
 from workers.engines.registry import open_speech_engine
 from workers.tasks.cores import cores
+from workers.tasks.embed_passages import embed_passages
 from workers.tasks.lease import Lease
 from workers.tasks.spoken import sentences, spoken_from
 
@@ -34,6 +35,8 @@ async def index_spoken_words(context: Context, operation: Operation, lease: Leas
                 lease.report(batch[-1].ended_at_us / 1e6 / asset.length_seconds)
     async with context.db.transaction() as session:
         await replace_asset_utterances(session, asset.id, operation.id, spoken)
+    await embed_passages(context, asset.id)  # who searches on the next line finds by meaning too
+    async with context.db.transaction() as session:
         await operations.finish(
             session, operation.id, worker=lease.worker, result={"utterances": len(spoken)}
         )

@@ -8,11 +8,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.domain.indexes.models import IndexWindow, SceneIndex
 from app.domain.indexes.service import Found, save_record
 from app.domain.indexes.windows import forget_window
+from app.domain.matching.service import await_match
 from app.domain.routing import pipeline_route
 from app.domain.streams.models import Stream
 from app.process import Context
 from workers.tasks.index_screens import found_on_screens
 from workers.tasks.index_speech import found_in_speech
+from workers.tasks.match_record import match_record
 
 logger = logging.getLogger(__name__)
 
@@ -34,16 +36,23 @@ async def index_window(context: Context, window_id: str) -> None:
     find = found_on_screens if index.kind == "visual" else found_in_speech
     found = await find(context, index, window)
     async with context.db.transaction() as session:
-        await _save(context, session, index.id, found)
+        watched = await _save(context, session, index.id, found)
         await forget_window(session, window_id)
+    for record_id in watched:
+        await match_record(context, record_id)  # a job of its own would wait behind other streams' pictures
 
 
-async def _save(context: Context, session: AsyncSession, index_id: str, found: Sequence[Found]) -> None:
+async def _save(context: Context, session: AsyncSession, index_id: str, found: Sequence[Found]) -> list[str]:
+    """Returns the ids of the records that alerts watch for."""
     index = await session.get(SceneIndex, index_id)
     if index is None:
-        return  # deleted meanwhile
+        return []  # deleted meanwhile
     stream = await session.get_one(Stream, index.stream_id)
     route = await pipeline_route(session, stream, index.ws_connection_id)
     channels = context.settings.visual_channels
+    watched = []
     for one in found:
-        await save_record(session, index, stream, one, route=route, visual_channels=channels)
+        record = await save_record(session, index, stream, one, route=route, visual_channels=channels)
+        if record is not None and await await_match(session, record):
+            watched.append(record.id)
+    return watched

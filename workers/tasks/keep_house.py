@@ -16,8 +16,10 @@ from app.domain.accounts.keys import purge_tokens
 from app.domain.erasure import retention
 from app.domain.exports.service import request_missed_exports
 from app.domain.indexes.windows import ring_due_windows
+from app.domain.matching.service import ring_waiting_matches
 from app.domain.nodes.service import forget_silent_nodes
 from app.domain.operations.service import ring_abandoned
+from app.domain.passages.service import ring_waiting_passages
 from app.domain.sessions import service as sessions
 from app.domain.sessions.states import Status
 from app.domain.streams import service as streams
@@ -52,6 +54,8 @@ async def keep_house(context: Context, _: str) -> None:
         ring_abandoned,
         ring_waiting_speech,
         ring_due_windows,
+        ring_waiting_matches,
+        ring_waiting_passages,
     ):
         await _step(context, step.__name__, step)
     await _step(context, "forget_old_events", partial(_forget_old_events, context.settings))

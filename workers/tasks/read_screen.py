@@ -6,9 +6,10 @@ from dataclasses import asdict
 
 from app.domain.indexes.models import ScreenFrame
 from app.domain.indexes.windows import save_lines
+from app.engines.contract import EngineError
 from app.process import Context
 from app.storage.contract import ObjectMissing
-from workers.engines.contract import EngineError, ScreenLine
+from workers.engines.contract import ScreenLine
 from workers.engines.registry import open_screen_text_engine
 from workers.tasks.cores import cores
 

@@ -6,8 +6,10 @@ from typing import Any
 from app.domain.outbox.jobs import Job
 from app.process import Context
 from workers.tasks.convert_picture import convert_picture
+from workers.tasks.embed_passages import embed_passages
 from workers.tasks.index_window import index_window
 from workers.tasks.keep_house import keep_house
+from workers.tasks.match_record import match_record
 from workers.tasks.mix_sound import mix_sound
 from workers.tasks.read_screen import read_screen
 from workers.tasks.request_export import request_session_export
@@ -20,6 +22,8 @@ TASKS: dict[Job, Callable[[Context, str], Coroutine[Any, Any, None]]] = {
     Job.TRANSCRIBE_CHUNK: transcribe_chunk,
     Job.READ_SCREEN: read_screen,
     Job.INDEX_WINDOW: index_window,
+    Job.MATCH_RECORD: match_record,
+    Job.EMBED_PASSAGES: embed_passages,
     Job.MIX_SOUND: mix_sound,
     Job.CONVERT_PICTURE: convert_picture,
     Job.REQUEST_EXPORT: request_session_export,

@@ -12,10 +12,10 @@ from app.domain.routing import pipeline_route
 from app.domain.streams.models import Stream
 from app.domain.transcripts.models import SpeechChunk, Transcription
 from app.domain.transcripts.service import Spoken, save_utterance
+from app.engines.contract import EngineError
 from app.media.pcm import decode_speech
 from app.process import Context
 from app.storage.contract import ObjectMissing
-from workers.engines.contract import EngineError
 from workers.engines.registry import open_speech_engine
 from workers.tasks.cores import cores
 from workers.tasks.spoken import spoken_from

@@ -1,5 +1,7 @@
 """Event rules in plain words, the alerts that watch an index for them, and each time that one fired."""
 
+from datetime import datetime
+
 from sqlalchemy import CheckConstraint, ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -29,6 +31,33 @@ class Alert(Created, Base):
     callback_url: Mapped[str | None]
     ws_connection_id: Mapped[str | None]
     status: Mapped[str] = mapped_column(default="enabled")
+
+
+class RecordToMatch(Base):
+    """A record that the alerts of its index still have to be held against; the row goes when they were.
+
+    From `due_at` on housekeeping rings for it.
+    """
+
+    __tablename__ = "records_to_match"
+
+    record_id: Mapped[str] = mapped_column(
+        ForeignKey("index_records.id", ondelete="cascade"), primary_key=True
+    )
+    attempts: Mapped[int] = mapped_column(default=0)
+    due_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class AlertMatch(Base):
+    """A record lies within an episode of an alert: it fired for it, or had fired and it went on."""
+
+    __tablename__ = "alert_matches"
+
+    alert_id: Mapped[str] = mapped_column(ForeignKey("alerts.id", ondelete="cascade"), primary_key=True)
+    record_id: Mapped[str] = mapped_column(
+        ForeignKey("index_records.id", ondelete="cascade"), primary_key=True, index=True
+    )
+    confidence: Mapped[float]
 
 
 class AlertFiring(Created, Base):

@@ -1,5 +1,6 @@
 """Rules and alerts: made, listed, switched on and off, and fired once for a record."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import select
@@ -105,7 +106,7 @@ async def fire(
     matched: Matched,
     *,
     route: Route,
-    links: dict[str, str],
+    links: Mapping[str, str | None],
 ) -> bool:
     """Tell of a match on the socket and by the callback; False where this record fired the alert before.
 
@@ -137,7 +138,7 @@ async def fire(
         text=record.text,
         start_ms=record.start_us // 1000,
         end_ms=record.end_us // 1000,
-        links=links,
+        links=dict(links),
         capture_session_id=stream.capture_session_id,
     )
     await emit(

@@ -14,6 +14,7 @@ from app.domain.indexes.extraction import Extraction
 from app.domain.indexes.models import IndexRecord, SceneIndex
 from app.domain.outbox.events import Route, emit
 from app.domain.outbox.stream_events import SceneRecorded
+from app.domain.passages.service import Findable, add_passages, cut_lines
 from app.domain.sessions.service import next_seq
 from app.domain.streams.models import Stream
 
@@ -152,6 +153,7 @@ async def save_record(
     )
     if record_id is None:
         return None
+    await add_passages(session, [_findable(record_id, index, found)])
     event = SceneRecorded(
         stream.id,
         stream.name,
@@ -166,6 +168,22 @@ async def save_record(
     seq = await next_seq(session, stream.capture_session_id)
     await emit(session, event, account_id=stream.account_id, route=route, seq=seq)
     return await session.get_one(IndexRecord, record_id)
+
+
+def _findable(record_id: str, index: SceneIndex, found: Found) -> Findable:
+    """A record is found by what it says, and a visual one by each stretch of what the screen showed."""
+    lines = (found.details.get("screen_text") or "").splitlines()
+    return Findable(
+        index.account_id,
+        index.kind,
+        found.start_us,
+        found.end_us,
+        [found.text, *cut_lines(lines)],
+        stream_id=index.stream_id,
+        asset_id=index.asset_id,
+        record_id=record_id,
+        index_id=index.id,
+    )
 
 
 async def list_records(

@@ -18,6 +18,8 @@ class Job(StrEnum):
     TRANSCRIBE_CHUNK = "transcribe_chunk"
     READ_SCREEN = "read_screen"
     INDEX_WINDOW = "index_window"
+    MATCH_RECORD = "match_record"
+    EMBED_PASSAGES = "embed_passages"
     MIX_SOUND = "mix_sound"
     CONVERT_PICTURE = "convert_picture"
     REQUEST_EXPORT = "request_export"

@@ -11,9 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.base.errors import Conflict, InvalidRequest
 from app.base.ids import new_id, utc_now
+from app.domain.assets.models import Asset
 from app.domain.outbox.events import Route, emit
 from app.domain.outbox.jobs import RING_AGAIN_SECONDS, Job, enqueue
 from app.domain.outbox.stream_events import TranscriptFinal
+from app.domain.passages.service import Findable, add_passages
 from app.domain.sessions.service import next_seq
 from app.domain.streams.models import Stream
 from app.domain.transcripts.models import SpeechChunk, Transcription, Utterance
@@ -118,8 +120,13 @@ async def save_utterance(
             .on_conflict_do_nothing(index_elements=["source_id"])
             .returning(Utterance.id)
         )
-        if saved is not None and route is not None:
+        if saved is not None:
             stream = await session.get_one(Stream, chunk.stream_id)
+            await add_passages(
+                session,
+                [_findable(saved, spoken, stream.account_id, stream_id=stream.id)],
+            )
+        if saved is not None and route is not None:
             event = TranscriptFinal(
                 stream.id,
                 stream.name,
@@ -190,9 +197,10 @@ async def replace_asset_utterances(
 ) -> None:
     """Make these the asset's utterances, instead of whatever it had."""
     await session.execute(delete(Utterance).where(Utterance.asset_id == asset_id))
+    ids = [new_id("utt") for _ in spoken]
     session.add_all(
         Utterance(
-            id=new_id("utt"),
+            id=utterance_id,
             asset_id=asset_id,
             source_id=f"{operation_id}:{number}",
             start_us=one.start_us,
@@ -201,6 +209,34 @@ async def replace_asset_utterances(
             language=one.language,
             words=one.words,
         )
-        for number, one in enumerate(spoken)
+        for number, (utterance_id, one) in enumerate(zip(ids, spoken, strict=True))
     )
     await session.flush()
+    asset = await session.get_one(Asset, asset_id)
+    await add_passages(
+        session,
+        [
+            _findable(utterance_id, one, asset.account_id, asset_id=asset_id)
+            for utterance_id, one in zip(ids, spoken, strict=True)
+        ],
+    )
+
+
+def _findable(
+    utterance_id: str,
+    spoken: Spoken,
+    account_id: str,
+    *,
+    stream_id: str | None = None,
+    asset_id: str | None = None,
+) -> Findable:
+    return Findable(
+        account_id,
+        "spoken",
+        spoken.start_us,
+        spoken.end_us,
+        [spoken.text],
+        stream_id=stream_id,
+        asset_id=asset_id,
+        utterance_id=utterance_id,
+    )

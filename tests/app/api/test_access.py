@@ -85,6 +85,8 @@ class Owned:
                 "name": "made by a stranger",
             },
             ("post", "/rtstream/collection/{collection_id}/search"): {"query": "x"},
+            ("post", "/collection/{collection_id}/search"): {"query": "x"},
+            ("post", "/collection/{collection_id}/search/v2"): {"query": "x"},
             ("post", "/video/{video_id}/search"): {"query": "x"},
             ("post", "/video/{video_id}/search/v2"): {"query": "x"},
             ("post", "/compile"): [{"video_id": asset_id, "shots": [[0, 1]]}],

@@ -19,6 +19,8 @@ __all__ = ["owned", "owner"]
 LOOKING = {
     ("post", "/rtstream/collection/{collection_id}/search"),
     ("post", "/rtstream/{stream_id}/search"),
+    ("post", "/collection/{collection_id}/search"),
+    ("post", "/collection/{collection_id}/search/v2"),
     ("post", "/video/{video_id}/search"),
     ("post", "/video/{video_id}/search/v2"),
     ("post", "/video/{video_id}/stream"),

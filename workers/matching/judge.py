@@ -1,0 +1,133 @@
+"""How surely a rule is met by the evidence of a record.
+
+For each part of the evidence: its closeness in meaning to the rule, and what its words say. The best part
+decides, not the mean: a screen of forty lines says one thing in one of them.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.domain.alerts.service import Matched
+from workers.matching.evidence import Evidence
+from workers.matching.words import Compared, Rule, compare, rule_of
+
+# Vectors of length 1, one a text.
+Likeness = Callable[[Sequence[str]], NDArray[np.float32]]
+
+KEPT_VECTORS = 4096  # of lines, which stay on a screen from window to window: 6 MB
+
+
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """What speaks for and against a match. All from 0 to 1; `closeness` may be below 0.
+
+    `contradicts` and `confirms` are the part's own; `against` is how near to the rule the nearest part is
+    that contradicts it.
+    """
+
+    closeness: float
+    shared: float
+    shared_in_all: float
+    contradicts: float
+    confirms: float
+    names_missing: float
+    against: float
+    part: str
+
+    def as_row(self) -> list[float]:
+        return [
+            1.0,
+            self.closeness,
+            self.shared,
+            self.shared_in_all,
+            self.contradicts,
+            self.confirms,
+            self.names_missing,
+            self.against,
+        ]
+
+
+# Logistic regression over `Signs.as_row`, fitted on one half of bench/quality.py's rules.
+_NEAR = 0.3
+WEIGHTS = (-3.97, 6.5, 1.04, 0.7, -2.24, 1.45, -0.52, -3.42)
+WEIGHTS_OF_WORDS = (-2.21, 0.0, 2.92, 2.1, -2.14, 1.45, -0.68, -3.54)
+_kept: dict[str, NDArray[np.float32]] = {}
+
+
+def judge(rules: Sequence[str], evidence: Evidence, likeness: Likeness | None) -> list[Matched]:
+    """A verdict for each rule; without `likeness` by words alone. Raises what `likeness` raises."""
+    return [
+        Matched(_confidence(signs, likeness is not None), evidence.cited(signs.part))
+        for signs in signs_of(rules, evidence, likeness)
+    ]
+
+
+def signs_of(rules: Sequence[str], evidence: Evidence, likeness: Likeness | None) -> list[Signs]:
+    """What speaks for and against each rule; of its best part of the evidence."""
+    read = [rule_of(prompt) for prompt in rules]
+    parts = list(evidence.parts) or [evidence.whole]
+    near = np.zeros((len(read), len(parts)), np.float32)
+    if likeness is not None:
+        vectors = _vectors([*(rule.text for rule in read), *parts], likeness)
+        near = vectors[: len(read)] @ vectors[len(read) :].T
+    return [_best(rule, parts, near[number], evidence) for number, rule in enumerate(read)]
+
+
+def _best(rule: Rule, parts: Sequence[str], near: NDArray[np.float32], evidence: Evidence) -> Signs:
+    in_all = compare(rule, evidence.whole).shared
+    whole = evidence.whole.casefold()
+    missing = float(any(name not in whole for name in rule.names))
+    compared = [compare(rule, part) for part in parts]
+    against = max(
+        (
+            max(float(close), one.shared)
+            for one, close in zip(compared, near, strict=True)
+            if one.contradicts and (one.shared or close > _NEAR)
+        ),
+        default=0.0,
+    )
+    found = [
+        _signs(one, float(close), in_all, missing, against, part)
+        for one, part, close in zip(compared, parts, near, strict=True)
+    ]
+    weights = WEIGHTS if near.any() else WEIGHTS_OF_WORDS
+    # Among equals the shortest: it is what the explanation names.
+    return max(found, key=lambda signs: (round(_weighed(signs, weights), 3), -len(signs.part)))
+
+
+def _signs(
+    compared: Compared, close: float, in_all: float, missing: float, against: float, part: str
+) -> Signs:
+    return Signs(
+        close,
+        compared.shared,
+        in_all,
+        float(compared.contradicts),
+        float(compared.confirms),
+        missing,
+        against,
+        part,
+    )
+
+
+def _weighed(signs: Signs, weights: Sequence[float]) -> float:
+    return sum(weight * value for weight, value in zip(weights, signs.as_row(), strict=True))
+
+
+def _confidence(signs: Signs, with_meaning: bool) -> float:
+    weighed = _weighed(signs, WEIGHTS if with_meaning else WEIGHTS_OF_WORDS)
+    return round(1 / (1 + math.exp(-max(-30.0, min(30.0, weighed)))), 3)
+
+
+def _vectors(texts: Sequence[str], likeness: Likeness) -> NDArray[np.float32]:
+    unknown = [text for text in dict.fromkeys(texts) if text not in _kept]
+    fresh = dict(zip(unknown, likeness(unknown), strict=True)) if unknown else {}
+    found = np.array([fresh[text] if text in fresh else _kept[text] for text in texts], np.float32)
+    if len(_kept) + len(fresh) > KEPT_VECTORS:
+        _kept.clear()
+    _kept.update(fresh)
+    return found
