@@ -18,7 +18,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from pathlib import Path
 
 from app.base.settings import Settings
@@ -64,7 +63,7 @@ def recorded_loop(folder: Path, display: Codec) -> dict[str, RecordedTrack]:
 def filled(frame: EncodedFrame) -> EncodedFrame:
     """The frame with filler data (ITU-T H.264 clause 7.3.2.7) up to the size of a screen's in use."""
     filler = b"\x00\x00\x00\x01\x0c" + b"\xff" * max(PICTURE_BYTES - len(frame.data), 0) + b"\x80"
-    return replace(frame, data=frame.data + filler)
+    return frame._replace(data=frame.data + filler)
 
 
 async def record_session(

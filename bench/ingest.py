@@ -166,7 +166,10 @@ def peak_megabytes(process: int) -> float:
 
 
 def refused_datagrams() -> int:
-    """Datagrams that came to a full socket buffer or a full queue of the loopback device, of any process."""
+    """Datagrams that came to a full socket buffer or a full queue of the loopback device, of any process.
+
+    The kernel's totals miss some: a server that knows better says so itself.
+    """
     softnet = Path("/proc/net/softnet_stat").read_text(encoding="ascii").splitlines()
     names, values = (
         line.split()
@@ -195,6 +198,7 @@ def print_table(results: dict[str, Measured], sessions: int) -> dict[str, float]
             f"{found.lost:>6} {found.refused_datagrams:>7} {found.latest_seconds:>6.2f}"
         )
     print("sent, lost: frames; refused: datagrams, by full buffers; late: the publisher at its worst")
+    print(f"load of the machine over the last five minutes: {os.getloadavg()[1]:.1f}, with the bench itself")
     print(f"OpenCapture says: {results['ours'].said}")
     return shares
 

@@ -60,6 +60,7 @@ class OurServer:
             "nacked": sum(peer.tracks[0].stats.nacked for peer in self._peers),
             "dropped_frames": sum(peer.tracks[0].stats.dropped_frames for peer in self._peers),
             "unknown_datagrams": self._port.routes.counters.unknown,
+            "refused_datagrams": self._port.refused,
             "ended_early": sum(peer.close_reason != "closed by this server" for peer in self._peers),
         }
 

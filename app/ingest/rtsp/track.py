@@ -32,9 +32,7 @@ class TrackReader:
         self.counters = TrackCounters()
         self._track = track
         self._deliver = deliver
-        self._assembler = FrameAssembler(
-            H264Depacketizer(track.parameter_sets), self.counters, is_video=track.codec.is_video
-        )
+        self._assembler = FrameAssembler(H264Depacketizer(track.parameter_sets), self.counters)
         self._clock = FrameClock(track.rtp_clock_hz, clock)
         self._gap = False
         self._next_number: int | None = None

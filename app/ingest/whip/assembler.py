@@ -1,6 +1,6 @@
 """Builds whole frames from packets in sequence, and lets no frame through that could not be decoded."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from app.ingest.whip.depacketizers import Depacketizer
@@ -18,47 +18,52 @@ class AssembledFrame(NamedTuple):
 
 
 class FrameAssembler:
-    """Packets in sequence in, decodable frames out.
+    """Packets of a picture track in sequence in, decodable frames out.
 
     A video frame leans on those before it, so from a lost frame up to the next key frame nothing passes.
-    An Opus packet stands alone: the next one passes, marked `after_gap`.
     """
 
-    def __init__(self, depacketizer: Depacketizer, counters: TrackCounters, *, is_video: bool) -> None:
+    def __init__(self, depacketizer: Depacketizer, counters: TrackCounters) -> None:
         self._depacketizer = depacketizer
         self._counters = counters
-        self._is_video = is_video
         self._open = False
         self._broken = False  # the frame being built lost a part
         self._timestamp = 0
         self._first = True
         self._gap = False
-        self.needs_keyframe = is_video
+        self.needs_keyframe = True
 
-    def push(self, packet: RtpPacket) -> Iterator[AssembledFrame]:
-        """Take the next packet in sequence; yield the frames it completes."""
+    def push(self, packet: RtpPacket) -> Iterable[AssembledFrame]:
+        """Take the next packet in sequence; returns the frames it completes, each to be taken before the next
+        one is asked for."""
         if packet.after_loss:
             self.mark_gap()
             self._broken = self._open
         if not packet.payload:  # Padding, which Chromium sends to probe the line.
-            return
+            return ()
         if self._open and packet.timestamp != self._timestamp:
-            yield from self._close()
-        if not self._open:
-            self._begin(packet)
-        try:
-            if not self._broken:
-                self._depacketizer.add(packet.payload)
-        except MalformedPayload:
-            self._counters.malformed += 1
-            self._broken = True
-        if packet.marker or not self._is_video:
-            yield from self._close()
+            return self._close_and_add(packet)
+        return self._add(packet)
 
     def mark_gap(self) -> None:
-        """Frames were lost: video needs a key frame now, and the next frame says so."""
-        self._gap = True
-        self.needs_keyframe = self._is_video
+        """Frames were lost: a key frame is needed now, and it says so."""
+        self._gap = self.needs_keyframe = True
+
+    def _close_and_add(self, packet: RtpPacket) -> Iterator[AssembledFrame]:
+        """A frame whose sender set no marker, and then what the packet completes."""
+        yield from self._close()  # its taker may mark a gap, which the next one has to heed
+        yield from self._add(packet)
+
+    def _add(self, packet: RtpPacket) -> tuple[AssembledFrame, ...]:
+        if not self._open:
+            self._begin(packet)
+        if not self._broken:
+            try:
+                self._depacketizer.add(packet.payload)
+            except MalformedPayload:
+                self._counters.malformed += 1
+                self._broken = True
+        return self._close() if packet.marker else ()
 
     def _begin(self, packet: RtpPacket) -> None:
         self._open, self._timestamp = True, packet.timestamp
@@ -67,7 +72,7 @@ class FrameAssembler:
         self._broken = uncertain and not self._depacketizer.starts_frame(packet.payload)
         self._first = False
 
-    def _close(self) -> Iterator[AssembledFrame]:
+    def _close(self) -> tuple[AssembledFrame, ...]:
         frame = None
         if not self._broken:
             try:
@@ -80,14 +85,37 @@ class FrameAssembler:
             self._open = self._broken = False
             self._counters.dropped_frames += 1
             self.mark_gap()
-            return
+            return ()
         self._open = False
         if frame is None:
-            return
+            return ()
         data, is_keyframe = frame
         if self.needs_keyframe and not is_keyframe:
             self._counters.dropped_frames += 1
-            return
+            return ()
         after_gap = self._gap
-        self.needs_keyframe = self._gap = False  # Before the yield: the taker may mark a gap again.
-        yield AssembledFrame(data, self._timestamp, is_keyframe, after_gap)
+        self.needs_keyframe = self._gap = False
+        return (AssembledFrame(data, self._timestamp, is_keyframe, after_gap),)
+
+
+class PacketFrames:
+    """What `FrameAssembler` is to a picture, for Opus: a payload is a packet is a frame (RFC 7587 section
+    4.2). Each stands alone: behind a lost one the next one passes, marked `after_gap`.
+    """
+
+    needs_keyframe = False
+
+    def __init__(self) -> None:
+        self._gap = False
+
+    def push(self, packet: RtpPacket) -> Iterable[AssembledFrame]:
+        """Take the next packet in sequence; returns the frame that it is."""
+        after_gap = self._gap or packet.after_loss
+        self._gap = after_gap and not packet.payload
+        if not packet.payload:
+            return ()
+        return (AssembledFrame(packet.payload, packet.timestamp, True, after_gap),)
+
+    def mark_gap(self) -> None:
+        """Frames were lost, and the next one says so."""
+        self._gap = True

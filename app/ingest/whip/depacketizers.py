@@ -1,4 +1,4 @@
-"""From RTP payloads to access units: H.264 (RFC 6184), VP8 (RFC 7741) and Opus (RFC 7587)."""
+"""From RTP payloads to access units of pictures: H.264 (RFC 6184) and VP8 (RFC 7741)."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -14,7 +14,7 @@ MAX_FRAME_BYTES = 8 * 1024 * 1024  # a 4K screen's key frame has 2 MB at the mos
 
 
 class Depacketizer(Protocol):
-    """Collects one frame's payloads, in sequence. Implementers: the three below."""
+    """Collects one frame's payloads, in sequence. Implementers: the two below."""
 
     def starts_frame(self, payload: bytes) -> bool:
         """Whether `payload` shows by itself that it is a frame's first. Never raises."""
@@ -170,32 +170,10 @@ class Vp8Depacketizer:
         self._bytes = 0
 
 
-class OpusDepacketizer:
-    """A payload is a packet is a frame (RFC 7587 section 4.2)."""
-
-    def __init__(self) -> None:
-        self._payload: bytes | None = None
-
-    def starts_frame(self, payload: bytes) -> bool:
-        """Always true."""
-        return True
-
-    def add(self, payload: bytes) -> None:
-        self._payload = payload
-
-    def finish(self) -> tuple[bytes, bool] | None:
-        payload, self._payload = self._payload, None
-        return None if payload is None else (payload, True)
-
-    def reset(self) -> None:
-        self._payload = None
-
-
 def make_depacketizer(codec: Codec, parameter_sets: Sequence[bytes] = ()) -> Depacketizer:
-    """Return the depacketiser of `codec`; `parameter_sets` are H.264 SPS and PPS known from the SDP."""
-    if codec is Codec.H264:
-        return H264Depacketizer(parameter_sets)
-    return Vp8Depacketizer() if codec is Codec.VP8 else OpusDepacketizer()
+    """Return the depacketiser of a picture's `codec`; `parameter_sets` are H.264 SPS and PPS known from the
+    SDP."""
+    return H264Depacketizer(parameter_sets) if codec is Codec.H264 else Vp8Depacketizer()
 
 
 def _types(nals: Sequence[bytes]) -> set[int]:

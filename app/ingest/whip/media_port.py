@@ -24,17 +24,22 @@ from app.ingest.turns import next_turn
 from app.ingest.whip.routing import Address, Routes
 
 # The length of a turn by the datagrams that came in a second; all divide the intervals of other timers.
-# The receive buffer holds 3600 of them.
+# The smallest receive buffer that is not spread holds 3600 of them.
 TURN_SECONDS = ((1000.0, 0.100), (20_000.0, 0.050), (math.inf, 0.020))
 QUICK_TURN_SECONDS = 0.010
 QUIET_SECONDS = 1.0  # without media: back to being woken by the event loop
 TURN_DATAGRAMS = 512  # then other work of the loop has its turn, and reading goes on at once
 RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024
+# Where the process may exceed the host's limit. It is used only while the process is held up: 150 sessions
+# fill the smaller one in a quarter of a second.
+PRIVILEGED_BUFFER_BYTES = 16 * 1024 * 1024
 SPREAD_SOCKETS = 8  # on one port, where the kernel refuses one socket so large a buffer
 _MAX_DATAGRAM_BYTES = 2048  # SRTP here takes 1500 at the most
-_SO_RCVBUFFORCE = 33  # socket(7); Python has no names for these two
+_SO_RCVBUFFORCE = 33  # socket(7); Python has no names for these
+_SO_MEMINFO = 55  # nine numbers of 32 bits, of which the last counts drops
 _SIOCGSTAMPNS = 0x8907
 _TIMESPEC = struct.Struct("@ll")
+_MEMORY_INFO = struct.Struct("@9I")
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +86,11 @@ class MediaPort:
         """How long turns are at present."""
         return self._turn_seconds
 
+    @property
+    def refused(self) -> int:
+        """Datagrams that came while the receive buffers were full. The kernel's totals miss some of them."""
+        return sum(_dropped(one) for one in self._sockets)
+
     def send(self, data: bytes, address: Address) -> None:
         """Send one datagram; one that the kernel refuses is counted and gone, as on any network."""
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
@@ -93,10 +103,17 @@ class MediaPort:
         """Free the port."""
         if self._turn_handle is not None:
             self._turn_handle.cancel()
+        refused = self.refused
         for one in self._sockets:
             self._loop.remove_reader(one)
             one.close()
-        log.info("media port %d closed; %s, %d unsent", self.number, self.routes.counters, self.unsent)
+        log.info(
+            "media port %d closed; %s, %d unsent, %d refused",
+            self.number,
+            self.routes.counters,
+            self.unsent,
+            refused,
+        )
 
     def hurry(self, seconds: float) -> None:
         """Read every 10 ms for so long: somebody waits for an answer."""
@@ -172,6 +189,15 @@ def _arrived_us(one: socket.socket, otherwise_us: int) -> int:
     return int(seconds) * 1_000_000 + int(nanoseconds) // 1000
 
 
+def _dropped(one: socket.socket) -> int:
+    """How many datagrams did not fit into the socket's buffer."""
+    try:
+        info = one.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMORY_INFO.size)
+    except OSError:
+        return 0
+    return int(_MEMORY_INFO.unpack(info)[-1])
+
+
 @asynccontextmanager
 async def open_media_port(number: int = 0, addresses: Sequence[str] = ()) -> AsyncIterator[MediaPort]:
     """Hold UDP port `number` (0: any free one) on every address of this host.
@@ -236,7 +262,7 @@ def _bind(number: int, *, shared: bool = False) -> socket.socket:
 def _enlarge(one: socket.socket) -> int:
     """Ask for a buffer that outlasts a stall of the process; return what the kernel gave."""
     try:
-        one.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, RECEIVE_BUFFER_BYTES)
+        one.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, PRIVILEGED_BUFFER_BYTES)
     except OSError:  # It takes CAP_NET_ADMIN.
         one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
     return one.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)

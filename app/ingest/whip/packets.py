@@ -32,6 +32,8 @@ def parse_rtp(data: bytes) -> RtpPacket | None:
     if len(data) < 12:
         return None
     first, second, sequence_number, timestamp, ssrc = _HEADER.unpack_from(data)
+    if first == 0x80:  # nothing beside the payload, as nearly always
+        return RtpPacket(second & 0x7F, second > 0x7F, sequence_number, timestamp, ssrc, data[12:])
     if first >> 6 != 2:
         return None
     start, end = 12, len(data)

@@ -51,6 +51,7 @@ class WhipPeer:
         self.resource = secrets.token_hex(16)  # the last part of its URL
         self.etag = _new_etag()
         self.started = asyncio.Event()  # the first packet came: frames may follow up to 3 s later
+        self._has_started = False
         self.closed = asyncio.Event()
         self.close_reason = ""
         self._silence_seconds = silence_seconds
@@ -128,7 +129,8 @@ class WhipPeer:
         track = self._by_payload_type.get(packet.payload_type)
         if track is None or track.is_closed:
             return
-        if track.receiver.on_rtp(packet, now, wall_us) or not self.started.is_set():
+        if track.receiver.on_rtp(packet, now, wall_us) or not self._has_started:
+            self._has_started = True
             self.started.set()
             self._port.hurry(HURRY_SECONDS)
             self._arm()

@@ -7,7 +7,7 @@ fixed receive cap, and puts every frame on the wall clock.
 
 from collections.abc import Callable, Sequence
 
-from app.ingest.whip.assembler import AssembledFrame, FrameAssembler
+from app.ingest.whip.assembler import AssembledFrame, FrameAssembler, PacketFrames
 from app.ingest.whip.depacketizers import make_depacketizer
 from app.ingest.whip.feedback import FeedbackWriter, ReceiveCap
 from app.ingest.whip.keyframes import FIRST_WAIT_SECONDS, KeyframeRequests
@@ -50,8 +50,10 @@ class TrackReceiver:
         self._deliver = deliver
         self._send_rtcp = send_rtcp
         self._counters = counters
-        self._assembler = FrameAssembler(
-            make_depacketizer(codec, parameter_sets), counters, is_video=self._is_video
+        self._assembler = (
+            FrameAssembler(make_depacketizer(codec, parameter_sets), counters)
+            if self._is_video
+            else PacketFrames()
         )
         self._clock = WallClock(codec.clock_rate_hz)
         self._feedback = FeedbackWriter()
@@ -88,9 +90,12 @@ class TrackReceiver:
         else:
             return False
         self._heard_at = now
-        self._counters.packets += 1
-        self._counters.bytes += len(packet.payload)
-        self._assemble(self._buffer.push(packet, now))
+        counters = self._counters
+        counters.packets += 1
+        counters.bytes += len(packet.payload)
+        for ready in self._buffer.push(packet, now):
+            for frame in self._assembler.push(ready):
+                self._emit(frame)
         if self.is_unsettled:
             self._react(now)
             return self.is_unsettled
@@ -99,8 +104,8 @@ class TrackReceiver:
     @property
     def is_unsettled(self) -> bool:
         """Whether packets are missing or a key frame is wanted: `next_deadline` may have come nearer."""
-        return (
-            not self._buffer.is_complete
+        return bool(
+            self._buffer.missing
             or self._keyframe_asked_for
             or self._assembler.needs_keyframe
             or self._keyframes.due is not None
@@ -180,8 +185,9 @@ class TrackReceiver:
 
     def _extend(self, raw_timestamp: int) -> int:
         """Continue a 32-bit RTP timestamp over its wraps."""
-        self._timestamp += signed_difference(raw_timestamp, self._raw_timestamp, 32)
-        self._raw_timestamp = raw_timestamp
+        if raw_timestamp != self._raw_timestamp:
+            self._timestamp += signed_difference(raw_timestamp, self._raw_timestamp, 32)
+            self._raw_timestamp = raw_timestamp
         return self._timestamp
 
     def _apply_report(self, ntp_timestamp: int, rtp_timestamp: int, wall_us: int) -> None:
@@ -221,12 +227,12 @@ class TrackReceiver:
     def _deliver_frame(self, frame: AssembledFrame, timestamp: int) -> None:
         taken = self._deliver(
             EncodedFrame(
-                codec=self._codec,
-                data=frame.data,
-                timestamp=timestamp,
-                captured_at_us=self._clock.to_unix_us(timestamp),
-                is_keyframe=frame.is_keyframe,
-                after_gap=frame.after_gap,
+                self._codec,
+                frame.data,
+                timestamp,
+                self._clock.to_unix_us(timestamp),
+                frame.is_keyframe,
+                frame.after_gap,
             )
         )
         if taken:

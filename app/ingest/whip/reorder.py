@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from app.ingest.whip.packets import RtpPacket, signed_difference
 from app.ingest.whip.statistics import TrackCounters
 
-# At once, then 80 ms after (a usual round trip with its jitter), then at doubled distances.
+# A packet that others overtook comes by itself in this time: over a line with 50 ms of jitter, to ask for
+# each gap at once had every second packet sent twice.
+OVERTAKEN_SECONDS = 0.03
+# Then 80 ms after (a usual round trip with its jitter), then at doubled distances.
 _NACK_DELAYS_SECONDS = (0.08, 0.16, 0.32, 0.64)
 _MAX_NACKED = 256  # sequence numbers asked for at a time: one feedback packet stays under a datagram
 _MAX_GAP = 1000  # packets: beyond it the publisher was away, and asking again is hopeless
@@ -33,19 +36,16 @@ class ReorderBuffer:
         self._next: int | None = None  # extended sequence number to release next
         self._highest = 0
         self._waiting: dict[int, RtpPacket] = {}
-        self._missing: dict[int, _Missing] = {}  # in rising order, of number and of age alike
+        #: What is waited for, in rising order, of number and of age alike.
+        self.missing: dict[int, _Missing] = {}
+        self._next_nack = float("inf")  # nothing is to be asked for earlier
         self._gap = False
         self._restart_at: int | None = None
 
     @property
-    def is_complete(self) -> bool:
-        """Whether nothing is missing."""
-        return not self._missing
-
-    @property
     def missing_since(self) -> float | None:
         """When the oldest gap that is still open was noticed."""
-        for missing in self._missing.values():
+        for missing in self.missing.values():
             return missing.since
         return None
 
@@ -54,9 +54,7 @@ class ReorderBuffer:
         if self._next is None:
             self._next = packet.sequence_number
             self._highest = self._next - 1
-        if packet.sequence_number == self._next & 0xFFFF and not (
-            self._missing or self._waiting or self._gap
-        ):
+        if packet.sequence_number == self._next & 0xFFFF and not (self.missing or self._waiting or self._gap):
             self._highest = self._next
             self._next += 1
             return (packet,)
@@ -72,9 +70,12 @@ class ReorderBuffer:
             self._counters.lost += number - self._next
             self._next, self._gap = number, True
         elif number > self._highest:
-            for skipped in range(self._highest + 1, number):
-                self._missing[skipped] = _Missing(since=now, next_nack=now)
-        elif self._missing.pop(number, None) is not None:
+            if number > self._highest + 1:
+                ask_at = now + OVERTAKEN_SECONDS
+                self._next_nack = min(self._next_nack, ask_at) if self.missing else ask_at
+                for skipped in range(self._highest + 1, number):
+                    self.missing[skipped] = _Missing(since=now, next_nack=ask_at)
+        elif self.missing.pop(number, None) is not None:
             self._counters.recovered += 1
         self._highest = max(self._highest, number)
         self._waiting[number] = packet
@@ -93,19 +94,22 @@ class ReorderBuffer:
     def flush(self) -> list[RtpPacket]:
         """Give up everything that is missing and return everything that waits."""
         released: list[RtpPacket] = []
-        while self._missing:
+        while self.missing:
             released.extend(self._skip())
         return released
 
     def take_nacks(self, now: float) -> list[int]:
         """Return the extended sequence numbers to ask for now, and count them as asked."""
         due: list[int] = []
-        for number, missing in self._missing.items():
+        if now < self._next_nack:  # asked at every packet, and after a burst of losses the list is long
+            return due
+        for number, missing in self.missing.items():
             if missing.next_nack <= now and len(due) < _MAX_NACKED:
                 delay = _NACK_DELAYS_SECONDS[min(missing.nacks, len(_NACK_DELAYS_SECONDS) - 1)]
                 missing.next_nack = now + delay
                 missing.nacks += 1
                 due.append(number)
+        self._next_nack = min((missing.next_nack for missing in self.missing.values()), default=float("inf"))
         self._counters.nacked += len(due)
         return due
 
@@ -114,8 +118,7 @@ class ReorderBuffer:
         since = self.missing_since
         if since is None:
             return None
-        nack = min(missing.next_nack for missing in self._missing.values())
-        return min(nack, since + self._give_up_seconds)
+        return min(self._next_nack, since + self._give_up_seconds)
 
     def _push_far_behind(self, packet: RtpPacket) -> Sequence[RtpPacket]:
         """A very old duplicate, or a numbering that started anew: two in a row tell (RFC 3550 A.1)."""
@@ -134,7 +137,7 @@ class ReorderBuffer:
     def _skip(self) -> list[RtpPacket]:
         """Give up the oldest run of missing packets."""
         assert self._next is not None
-        while self._missing.pop(self._next, None) is not None:
+        while self.missing.pop(self._next, None) is not None:
             self._counters.lost += 1
             self._next += 1
             self._gap = True

@@ -141,8 +141,7 @@ class Routes:
                 member.take_other(data)
             if taken is not Taken.NO:
                 self.counters.media += 1
-                ssrc = _ssrc_of(data)
-                if ssrc not in member.ssrcs:
+                if (ssrc := data[4:8] if 192 <= data[1] < 224 else data[8:12]) not in member.ssrcs:
                     self._learn_ssrc(member, ssrc)
                 return
         for other in self._by_ssrc.get(_ssrc_of(data), ()):

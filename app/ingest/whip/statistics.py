@@ -49,11 +49,12 @@ class ReceptionStatistics:
         if ahead >= 0x8000:
             return
         self._highest += ahead
-        transit = int(now * self._clock_rate_hz) - timestamp
-        if self._transit is not None:
-            difference = (transit - self._transit) & 0xFFFFFFFF
-            self._jitter += (min(difference, 0x100000000 - difference) - self._jitter) / 16
-        self._transit = transit
+        before, self._transit = self._transit, int(now * self._clock_rate_hz) - timestamp
+        if before is not None:
+            difference = (self._transit - before) & 0xFFFFFFFF
+            if difference > 0x80000000:
+                difference = 0x100000000 - difference
+            self._jitter += (difference - self._jitter) / 16
 
     def on_sender_report(self, ntp_timestamp: int, now: float) -> None:
         """Remember the newest sender report, for LSR and DLSR."""

@@ -33,6 +33,7 @@ from app.ingest.whip.media_port import MediaPort
 from app.ingest.whip.offer import MAX_CANDIDATES, AcceptedOffer
 from app.ingest.whip.packets import RtpPacket, parse_rtp
 from app.ingest.whip.routing import Taken
+from app.ingest.whip.srtp import unprotect
 
 GATHER_SECONDS = 5.0
 CONNECT_SECONDS = 30.0
@@ -196,7 +197,7 @@ class MediaTransport:
             if 192 <= data[1] < 224:  # RTCP (RFC 5761 section 4)
                 for report in RtcpPacket.parse(srtp.unprotect_rtcp(data)):
                     self._handler.on_rtcp(report, now, wall_us)
-            elif (packet := parse_rtp(srtp.unprotect(data))) is not None:
+            elif (packet := parse_rtp(unprotect(srtp, data))) is not None:
                 self._handler.on_rtp(packet, now, wall_us)
         except (pylibsrtp.Error, ValueError, IndexError):
             return Taken.NO

@@ -1,4 +1,3 @@
-from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -56,7 +55,7 @@ def test_a_long_run_goes_on_over_segments_without_a_key_frame(tmp_path: Path) ->
 
 def test_a_damaged_packet_costs_its_picture_and_an_odd_size_a_pixel(tmp_path: Path) -> None:
     frames = vp8_frames(seconds=2.0, width=321, height=181)
-    frames[7] = replace(frames[7], data=b"\x01")
+    frames[7] = frames[7]._replace(data=b"\x01")
     made = convert_run(record(frames, tmp_path, "display"), tmp_path / "run.mp4")
     assert made is not None
     assert made.damaged_packets == 1

@@ -1,5 +1,4 @@
 import io
-from dataclasses import replace
 from itertools import pairwise
 
 import av
@@ -81,7 +80,7 @@ def test_times_follow_the_wall_clock(codec: Codec) -> None:
         frames = make(times_seconds=times)
     else:
         frames = [
-            replace(packet, captured_at_us=START_US + round(at * 1e6))
+            packet._replace(captured_at_us=START_US + round(at * 1e6))
             for packet, at in zip(sounds(codec), times, strict=False)
         ]
     got = times_us(mux(frames))
@@ -142,7 +141,7 @@ def test_aac_segment_stays_the_bytes_that_came_and_describes_itself(rate_hz: int
 def test_aac_that_is_not_described_or_not_low_complexity_is_refused(description: bytes) -> None:
     muxer = SegmentMuxer(Codec.AAC)
     with pytest.raises(Unprocessable):
-        muxer.add(replace(aac_units(tone(0.1))[0], description=description))
+        muxer.add(aac_units(tone(0.1))[0]._replace(description=description))
 
 
 def test_a_segment_begun_without_a_key_frame_is_described_by_the_one_before() -> None:

@@ -1,5 +1,4 @@
 import struct
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -152,5 +151,5 @@ def test_frames_are_what_the_muxer_takes() -> None:
     for packet in RtpSender(Sound(), EPOCH).packetised(UNITS[0].data, EPOCH):
         bench.take(packet)
     frame = bench.frames[0]
-    same = replace(UNITS[0], captured_at_us=frame.captured_at_us, timestamp=frame.timestamp)
+    same = UNITS[0]._replace(captured_at_us=frame.captured_at_us, timestamp=frame.timestamp)
     assert frame == same

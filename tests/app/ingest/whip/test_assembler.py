@@ -1,5 +1,5 @@
-from app.ingest.whip.assembler import AssembledFrame, FrameAssembler
-from app.ingest.whip.depacketizers import H264Depacketizer, OpusDepacketizer, Vp8Depacketizer
+from app.ingest.whip.assembler import AssembledFrame, FrameAssembler, PacketFrames
+from app.ingest.whip.depacketizers import H264Depacketizer, Vp8Depacketizer
 from app.ingest.whip.packets import RtpPacket
 from app.ingest.whip.statistics import TrackCounters
 
@@ -12,7 +12,7 @@ FU_FIRST, FU_MIDDLE, FU_LAST = b"\x5c\x81\x9a\x01", b"\x5c\x01\x02", b"\x5c\x41\
 class Line:
     """Feeds an assembler, numbering the packets; `lose` leaves one out."""
 
-    def __init__(self, assembler: FrameAssembler) -> None:
+    def __init__(self, assembler: FrameAssembler | PacketFrames) -> None:
         self.assembler = assembler
         self._lost = False
 
@@ -27,7 +27,7 @@ class Line:
 
 def video() -> tuple[Line, TrackCounters]:
     counters = TrackCounters()
-    return Line(FrameAssembler(H264Depacketizer(), counters, is_video=True)), counters
+    return Line(FrameAssembler(H264Depacketizer(), counters)), counters
 
 
 def test_a_marker_ends_a_frame() -> None:
@@ -127,7 +127,7 @@ def test_a_taker_that_is_full_can_mark_a_gap_while_it_takes() -> None:
 
 
 def test_vp8_frames_obey_the_same_rule() -> None:
-    line = Line(FrameAssembler(Vp8Depacketizer(), TrackCounters(), is_video=True))
+    line = Line(FrameAssembler(Vp8Depacketizer(), TrackCounters()))
     key, delta = b"\x10\x00key", b"\x10\x01delta"
     assert len(line.send(0, key)) == 1
     line.lose()
@@ -136,8 +136,27 @@ def test_vp8_frames_obey_the_same_rule() -> None:
 
 
 def test_a_lost_opus_packet_only_marks_the_next() -> None:
-    line = Line(FrameAssembler(OpusDepacketizer(), TrackCounters(), is_video=False))
+    line = Line(PacketFrames())
     assert [frame.after_gap for frame in line.send(0, b"a", marker=False)] == [False]
     line.lose()
     assert [frame.after_gap for frame in line.send(1920, b"b", marker=False)] == [True]
     assert [frame.after_gap for frame in line.send(2880, b"c", marker=False)] == [False]
+
+
+def test_padding_does_not_hide_that_opus_was_lost() -> None:
+    line = Line(PacketFrames())
+    assert [frame.data for frame in line.send(0, b"a", marker=False)] == [b"a"]
+    line.lose()
+    assert not line.send(0, b"", marker=False)
+    assert [frame.after_gap for frame in line.send(1920, b"b", marker=False)] == [True]
+
+
+def test_a_taker_that_refuses_the_first_of_two_frames_gets_no_second_built_on_it() -> None:
+    line, _ = video()
+    line.send(0, KEY)
+    line.send(3000, DELTA, marker=False)
+    taken = []
+    for frame in line.assembler.push(RtpPacket(96, True, 0, 6000, 1, DELTA)):
+        taken.append(frame.timestamp)
+        line.assembler.mark_gap()
+    assert taken == [3000]

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from app.ingest.whip.depacketizers import (
     H264Depacketizer,
-    OpusDepacketizer,
     Vp8Depacketizer,
     make_depacketizer,
 )
@@ -160,14 +159,7 @@ def test_malformed_vp8_is_refused(payload: bytes) -> None:
         Vp8Depacketizer().add(payload)
 
 
-def test_opus_payloads_are_frames() -> None:
-    depacketizer = OpusDepacketizer()
-    depacketizer.add(b"\x78abc")
-    assert depacketizer.finish() == (b"\x78abc", True)
-    assert depacketizer.finish() is None
-
-
-@pytest.mark.parametrize("codec", [Codec.H264, Codec.VP8, Codec.OPUS])
+@pytest.mark.parametrize("codec", [Codec.H264, Codec.VP8])
 @given(frames=st.lists(st.lists(st.binary(max_size=40), max_size=6), max_size=6))
 def test_any_bytes_give_a_frame_or_malformed_payload(codec: Codec, frames: list[list[bytes]]) -> None:
     depacketizer = make_depacketizer(codec)

@@ -270,6 +270,23 @@ def test_where_no_large_buffer_is_to_be_had_several_sockets_share_the_port(
     run(scenario)
 
 
+def test_datagrams_that_found_no_room_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    def tiny(one: socket.socket) -> int:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        return 2 * media_port.RECEIVE_BUFFER_BYTES  # no second socket
+
+    monkeypatch.setattr(media_port, "_enlarge", tiny)
+
+    async def scenario(port: MediaPort) -> None:
+        assert port.refused == 0
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            for _ in range(500):
+                sender.sendto(b"\xff" * 200, ("127.0.0.1", port.number))
+        await until(lambda: port.refused > 0 and port.routes.counters.unknown + port.refused == 500)
+
+    run(scenario)
+
+
 def test_an_address_that_a_publisher_left_can_be_anothers() -> None:
     async def scenario(port: MediaPort) -> None:
         first, second = CountingMember(), CountingMember()
