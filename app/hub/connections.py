@@ -18,6 +18,7 @@ from app.process import Context
 logger = logging.getLogger(__name__)
 
 QUEUE_FRAMES = 256
+BEHIND_FRAMES = 32
 SEND_SECONDS = 10.0
 GOING_AWAY = 1001
 POLICY_VIOLATION = 1008
@@ -54,6 +55,11 @@ class Connection:
         except asyncio.QueueFull:
             self.close(TRY_AGAIN_LATER, TOO_SLOW)
         self._wake.set()
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether frames wait that its reader has not taken."""
+        return self._queue.qsize() >= BEHIND_FRAMES
 
     def close(self, code: int, reason: str) -> None:
         self._closing = self._closing or (code, reason)
@@ -112,8 +118,13 @@ class Hub:
         self._connections.pop(connection.id, None)
 
     def dispatch(self, message: dict[str, Any]) -> None:
-        """Queue a message's frames on the sockets of its route (outbox.events.Route)."""
+        """Queue a message's frames on the sockets of its route (outbox.events.Route).
+
+        A socket that is behind does without those that a later message makes up for.
+        """
         for connection in self._targets(message["account_id"], message["route"]):
+            if message.get("may_be_skipped") and connection.is_behind:
+                continue
             for frame in message["frames"]:
                 connection.offer(json.dumps(frame))
 
