@@ -183,9 +183,8 @@ async def test_a_graceful_stop_lets_what_was_said_become_final_and_nothing_later
     await transcribed(context, stream_id)
     await transcribe_chunk(context, await chunk(context, stream_id))
     await stopped(context, stream_id, "graceful")
-    await transcribe_chunk(
-        context, await chunk(context, stream_id, started_at_us=time.time_ns() // 1000 + 10**8)
-    )
+    later_us = time.time_ns() // 1000 + 60_000_000
+    await transcribe_chunk(context, await chunk(context, stream_id, started_at_us=later_us))
     assert [one["text"] for one in await finals(context)] == ["Said before."]
 
 
