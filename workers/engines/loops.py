@@ -10,7 +10,8 @@ _MOST_WORDS, _MOST_PHRASES = 5, 3
 def without_loops(words: Sequence[str]) -> list[int]:
     """The positions of the words that stay: of a phrase that is repeated too often, the first."""
     said = ["".join(letter for letter in word.lower() if letter.isalnum()) for word in words]
-    kept, at = [], 0
+    kept: list[int] = []
+    at = 0
     while at < len(said):
         length, times = _longest_loop(said, at)
         kept += range(at, at + length)
