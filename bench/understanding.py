@@ -201,13 +201,7 @@ def measure(folder: Path, streams: Sequence[int], seconds: float) -> bool:
             print(f"bare engine: p50 {p(0.5, alone):.2f} s, p95 {bare:.2f} s; batch {batch:.1f} x real time")
             for count in streams:
                 found[count] = one = asyncio.run(hear(stack, count, seconds))
-                late = p(0.95, one.finals)
-                print(
-                    f"{count} stream{'s' * (count > 1)}: end of speech to final"
-                    f" p50 {p(0.5, one.finals):.2f} s, p95 {late:.2f} s ({late / bare:.1f} x the bare engine),"
-                    f" of {len(one.finals)}, {one.missed} missed; interim age p50 {p(0.5, one.interims):.2f} s,"
-                    f" p95 {p(0.95, one.interims):.2f} s, of {len(one.interims)}"
-                )
+                print(f"{count} stream{'s' * (count > 1)}: {_described(one, bare)}")
             settings = Settings(database_url=database_url, redis_url=redis_url, data_dir=data_dir)
 
             async def backlog() -> float:
@@ -222,6 +216,16 @@ def measure(folder: Path, streams: Sequence[int], seconds: float) -> bool:
             share = live / ((batch + after) / 2)
             print(f"live throughput {live:.1f} x, {share:.2f} of the batch, measured before and after")
     return _held(found, share)
+
+
+def _described(heard: Heard, bare: float) -> str:
+    p50, p95 = (p(part, heard.finals) for part in (0.5, 0.95))
+    young, old = (p(part, heard.interims) for part in (0.5, 0.95))
+    return (
+        f"end of speech to final p50 {p50:.2f} s, p95 {p95:.2f} s ({p95 / bare:.1f} x the bare engine),"
+        f" of {len(heard.finals)}, {heard.missed} missed;"
+        f" interim age p50 {young:.2f} s, p95 {old:.2f} s, of {len(heard.interims)}"
+    )
 
 
 def _held(found: dict[int, Heard], share: float) -> bool:

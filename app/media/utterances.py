@@ -87,7 +87,7 @@ class UtteranceCutter:
         self,
         *,
         max_seconds: float = 15.0,
-        pause_seconds: float = 0.55,
+        pause_seconds: float = 0.65,
         padding_seconds: float = 0.2,
         min_speech_seconds: float = 0.16,
         detector: Detector | None = None,

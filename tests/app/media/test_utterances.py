@@ -92,7 +92,7 @@ def test_what_is_not_speech_gives_no_utterance(samples: Samples) -> None:
 
 
 def test_what_is_being_said_is_the_beginning_of_its_utterance() -> None:
-    speech = read_speech("two_cities.wav", rate_hz=SAMPLE_RATE_HZ)[: 15 * SAMPLE_RATE_HZ]
+    speech = read_speech("two_cities.wav", rate_hz=SAMPLE_RATE_HZ)[: 24 * SAMPLE_RATE_HZ]
     cutter, heard, ended = UtteranceCutter(), {}, []
     for start in range(0, len(speech), 1600):
         ended += cutter.feed(speech[start : start + 1600], START_US + round(start * 1e6 / SAMPLE_RATE_HZ))
