@@ -1,4 +1,4 @@
-"""Checks 21, 22, 28 and 29: live transcripts, the sockets they reach, and search in them."""
+"""Checks 21, 22, 28, 29 and 53: live transcripts, the sockets they reach, polling and search."""
 
 import time
 from itertools import pairwise
@@ -93,3 +93,33 @@ def test_check_29_a_stream_is_searched_by_its_words(meeting: Capture, py: Sdk) -
     assert abs(start - time.time()) < A_DAY_SECONDS
     assert 0 < end - start < 20
     assert nothing == []
+
+
+def test_check_53_a_transcript_is_polled_by_time_and_by_page(meeting: Capture, py: Sdk) -> None:
+    whole, newer, none, clamped, first, second = py.run(
+        """
+        mic = conn.get_capture_session(id).get_rtstream("mic")[0]
+        whole = mic.get_transcript(engine="assemblyai")
+        begin = whole["transcription_records"][0]["start"]
+        last = whole["transcription_records"][-1]["start"]
+        emit([
+            whole,
+            mic.get_transcript(since=begin),
+            mic.get_transcript(since=last),
+            mic.get_transcript(page_size=5000),
+            mic.get_transcript(page_size=1),
+            mic.get_transcript(page=2, page_size=1),
+        ])
+        """,
+        id=meeting.session_id,
+    )
+    records = whole["transcription_records"]
+    assert newer["transcription_records"] == records[1:]
+    assert none["transcription_records"] == []
+    assert clamped["transcription_records"] == records
+    assert clamped["page_size"] <= 1000
+    assert (first["transcription_records"], first["next_page"]) == (records[:1], len(records) > 1)
+    assert (second["transcription_records"], second["page"]) == (records[1:2], 2)
+    for record in records:
+        assert record["text"] == " ".join(word["word"] for word in record["word_timestamps"])
+        assert 1e9 < record["start"] < record["end"] < time.time() + A_DAY_SECONDS
