@@ -30,7 +30,8 @@ REMEMBERED_STREAMS = 10_000
 class Transcriber:
     """One worker's lanes, one for each core: a lane takes a final where any waits, else an interim.
 
-    One lane keeps to finals where there are several, so that one never waits for more than another final.
+    Where there are several, one lane keeps to finals, and to interims of what has just been said, which are
+    finals in advance: they do not wait for words that will be replaced.
     The stream that was served longest ago is served first: however much one has to say, none waits for it.
     """
 
@@ -50,14 +51,14 @@ class Transcriber:
             group.create_task(self._hear_of_speaking())
             group.create_task(self._rescue())
             for number, wake in enumerate(self._wakes):
-                hears_interims = number > 0 or len(self._wakes) == 1
-                group.create_task(self._lane(wake, hears_interims=hears_interims))
+                urgent_only = number == 0 and len(self._wakes) > 1
+                group.create_task(self._lane(wake, urgent_only=urgent_only))
 
-    async def _lane(self, wake: asyncio.Event, *, hears_interims: bool) -> None:
+    async def _lane(self, wake: asyncio.Event, *, urgent_only: bool) -> None:
         while True:
             wake.clear()
             try:
-                if await self._final() or (hears_interims and await self._interim()):
+                if await self._final() or await self._interim(urgent_only=urgent_only):
                     continue
             except (RedisError, *DATABASE_AWAY) as error:
                 logger.warning("speech waits: %s", type(error).__name__)
@@ -102,9 +103,9 @@ class Transcriber:
                     await put_off(session, chunk_id)
         return True
 
-    async def _interim(self) -> bool:
+    async def _interim(self, *, urgent_only: bool) -> bool:
         """Hear one of the utterances that are going on; False where none has anything new."""
-        utterance = await take_waiting(self._context.redis)
+        utterance = await take_waiting(self._context.redis, urgent_only=urgent_only)
         if utterance is None:
             return False
         await transcribe_interim(self._context, self._recogniser, utterance)

@@ -64,10 +64,15 @@ async def end_sound(redis: Redis, utterance: OpenUtterance) -> None:
         await pipeline.execute()
 
 
-async def take_waiting(redis: Redis) -> OpenUtterance | None:
-    """The one that has waited longest, out of the line. Raises `RedisError`."""
-    taken = await redis.zpopmin(_WAITING)
-    return _read(taken[0][0]) if taken else None
+async def take_waiting(redis: Redis, *, urgent_only: bool = False) -> OpenUtterance | None:
+    """The one that has waited longest, out of the line: any, or an urgent one. Raises `RedisError`."""
+    if not urgent_only:
+        taken = await redis.zpopmin(_WAITING)
+        return _read(taken[0][0]) if taken else None
+    for member in await redis.zrangebyscore(_WAITING, 0, 0):
+        if await redis.zrem(_WAITING, member):
+            return _read(member)
+    return None
 
 
 async def sound_of(redis: Redis, utterance: OpenUtterance) -> bytes:
