@@ -128,4 +128,7 @@ class Transcriber:
                 await rescue_speech(self._context)
             except (RedisError, StorageUnavailable, *DATABASE_AWAY) as error:
                 logger.warning("abandoned speech waits: %s", type(error).__name__)
+            except Exception:
+                # The lanes go on without it.
+                logger.exception("abandoned speech was left")
             await asyncio.sleep(RESCUE_SECONDS)

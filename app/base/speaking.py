@@ -69,7 +69,7 @@ async def take_waiting(redis: Redis, *, urgent_only: bool = False) -> OpenUttera
     if not urgent_only:
         taken = await redis.zpopmin(_WAITING)
         return _read(taken[0][0]) if taken else None
-    for member in await redis.zrangebyscore(_WAITING, 0, 0):
+    for member in map(str, await redis.zrangebyscore(_WAITING, 0, 0)):
         if await redis.zrem(_WAITING, member):
             return _read(member)
     return None

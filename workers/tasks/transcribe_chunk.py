@@ -63,7 +63,7 @@ async def transcribe_chunk(context: Context, recogniser: Recogniser, chunk_id: s
         if demand is not None and spoken is not None:
             await add_spoken(session, chunk.stream_id, spoken.start_us, spoken.end_us)
         transcription = await session.get(Transcription, chunk.stream_id) if demand else None
-        if transcription is not None and transcription.reason != reason:
+        if transcription is not None and transcription.status == "running":
             transcription.reason = reason
     await context.storage.delete(chunk.storage_key)
 

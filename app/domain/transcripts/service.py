@@ -80,9 +80,8 @@ async def stop_transcription(
     """Stop it; what was said before still becomes text, unless it is stopped by force: then what is not
     final yet never will be. None when it was never started."""
     transcription = await session.get(Transcription, stream.id)
-    if transcription is not None:
-        transcription.status = "stopped"
-        transcription.stop_mode = mode
+    if transcription is not None and (transcription.status, transcription.stop_mode) != ("stopped", mode):
+        transcription.status, transcription.stop_mode = "stopped", mode
         transcription.updated_at = utc_now()
         await session.flush()
         await session.refresh(transcription)

@@ -5,7 +5,8 @@ import pytest
 from starlette.websockets import WebSocket
 
 from app.hub import connections
-from app.hub.connections import Connection
+from app.hub.connections import BEHIND_FRAMES, Connection, Hub
+from tests.fixtures.eventually import eventually
 
 LIMIT_SECONDS = 10
 
@@ -59,3 +60,21 @@ async def test_a_client_that_leaves_ends_the_connection(caplog: pytest.LogCaptur
     async with asyncio.timeout(LIMIT_SECONDS):
         await serving
     assert [message["type"] for message in wire.sent] == ["websocket.accept", "websocket.send"]
+
+
+async def test_a_client_that_is_behind_does_without_what_may_be_skipped() -> None:
+    wire = Wire(stuck=False)
+    connection = Connection(await wire.socket(), "acc", "col")
+    hub = Hub()
+    hub.add(connection)
+    route = {"collection_id": "col", "connection_id": connection.id, "except_connection_ids": []}
+    message = {"account_id": "acc", "route": route}
+    for _ in range(2 * BEHIND_FRAMES):
+        hub.dispatch(message | {"frames": [{"text": "so far"}], "may_be_skipped": True})
+    assert connection.is_behind
+    hub.dispatch(message | {"frames": [{"text": "all of it"}]})
+    serving = asyncio.create_task(connection.serve())
+    await eventually(lambda: bool(wire.sent) and "all of it" in wire.sent[-1].get("text", ""))
+    wire.gone.set()
+    await serving
+    assert sum("so far" in one.get("text", "") for one in wire.sent) == BEHIND_FRAMES
