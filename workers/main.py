@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from celery import Celery
@@ -17,7 +18,9 @@ from app.domain.outbox.jobs import Job
 from app.process import Context
 from workers.engines.registry import warm_engines
 from workers.runtime import LONGEST_JOB_SECONDS, get_runtime
+from workers.tasks.recogniser import Recogniser
 from workers.tasks.registry import TASKS
+from workers.transcriber import Transcriber
 
 logger = logging.getLogger(__name__)
 
@@ -72,15 +75,24 @@ def _configure_logs(**_: Any) -> None:
 @worker_ready.connect
 def _announce(**_: Any) -> None:
     runtime = get_runtime()
-    runtime.start(_beat(runtime.context))
+    runtime.start(_work(runtime.context))
 
 
-async def _beat(context: Context) -> None:
-    """Load the engines, then say every few seconds that this worker answers, and what it has to do without
-    (`/readyz` looks for it)."""
-    missing = await asyncio.to_thread(warm_engines, context.settings)
+async def _work(context: Context) -> None:
+    """Load the engines, then say that this worker answers, and turn live speech into words."""
+    # Threads inherit niceness, those of a speech model too: it is loaded in one that gives way to nobody.
+    with ThreadPoolExecutor(1) as loading:
+        missing = await asyncio.get_running_loop().run_in_executor(loading, warm_engines, context.settings)
     for name, reason in missing.items():
         logger.warning("no %s engine: %s", name, reason)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_beat(context, missing))
+        group.create_task(Transcriber(context, Recogniser(context.settings)).run())
+
+
+async def _beat(context: Context, missing: dict[str, str]) -> None:
+    """Say every few seconds that this worker answers, and what it has to do without (`/readyz` looks for
+    it)."""
     while True:
         try:
             await context.redis.set(WORKER_HEARTBEAT_KEY, json.dumps(missing), ex=WORKER_HEARTBEAT_SECONDS)

@@ -12,6 +12,7 @@ from app.api.shapes import pulled_shape, unix_seconds
 from app.api.times import read_unix_us
 from app.base.errors import InvalidRequest
 from app.base.redis import CONTROL_CHANNEL, publish
+from app.base.settings import Settings
 from app.domain.assets.links import Links
 from app.domain.collections.service import get_collection
 from app.domain.exports.service import exported_stream_asset
@@ -29,9 +30,13 @@ Json = dict[str, Any]
 
 
 class TranscriptionAction(BaseModel):
+    """`engine` is taken whatever it says, since the SDKs name one that is not here: there is one engine.
+    `mode` is how to stop: `graceful` or `force`."""
+
     action: str | None = None
     engine: str | None = None
     mode: str | None = None
+    language: str | None = None
     ws_connection_id: str | None = None
 
 
@@ -70,20 +75,30 @@ async def act_on_transcription(
         stream = await get_stream(session, caller.account_id, stream_id)
         if wanted.action == "start":
             transcription: Transcription | None = await transcripts.start_transcription(
-                session, stream, engine=wanted.engine, ws_connection_id=wanted.ws_connection_id
+                session,
+                stream,
+                engine=wanted.engine,
+                ws_connection_id=wanted.ws_connection_id,
+                language=wanted.language,
             )
         elif wanted.action == "stop":
-            transcription = await transcripts.stop_transcription(session, stream)
+            if wanted.mode not in (None, "graceful", "force"):
+                raise InvalidRequest("mode must be graceful or force", field="mode")
+            mode: transcripts.StopMode = "force" if wanted.mode == "force" else "graceful"
+            transcription = await transcripts.stop_transcription(session, stream, mode)
         else:
             raise InvalidRequest("action must be start or stop", field="action")
     await publish(context.redis, CONTROL_CHANNEL, {"stream_id": stream_id})
-    return success(_transcription_shape(stream, transcription))
+    return success(_transcription_shape(stream, transcription, context.settings))
 
 
 @router.get("/{stream_id}/transcription/status")
-async def transcription_status(stream_id: str, caller: ServerCaller, session: Session) -> Json:
+async def transcription_status(
+    stream_id: str, caller: ServerCaller, session: Session, context: AppContext
+) -> Json:
     stream = await get_stream(session, caller.account_id, stream_id)
-    return success(_transcription_shape(stream, await session.get(Transcription, stream.id)))
+    transcription = await session.get(Transcription, stream.id)
+    return success(_transcription_shape(stream, transcription, context.settings))
 
 
 @router.get("/{stream_id}/transcription")
@@ -158,14 +173,23 @@ async def export(
     return await answer_operation(context, caller.account_id, operation.id)
 
 
-def _transcription_shape(stream: Stream, transcription: Transcription | None) -> Json:
-    if transcription is None:
-        return {"rtstream_id": stream.id, "status": "not_configured", "engine": None, "updated_at": None}
-    return {
+def _transcription_shape(stream: Stream, transcription: Transcription | None, settings: Settings) -> Json:
+    shape: Json = {
         "rtstream_id": stream.id,
+        "status": "not_configured",
+        "engine": transcripts.ENGINE,
+        "requested_engine": None,
+        "language": settings.speech_language,
+        "updated_at": None,
+    }
+    if transcription is None:
+        return shape
+    return shape | {
         # Nothing asks a transcription to stop when its stream does.
         "status": "stopped" if stream.status == "stopped" else transcription.status,
-        "engine": transcription.engine,
+        "requested_engine": transcription.engine,
+        "language": transcription.language or settings.speech_language,
+        "reason": transcription.reason,
         "created_at": unix_seconds(transcription.created_at),
         "updated_at": unix_seconds(transcription.updated_at),
     }

@@ -75,7 +75,7 @@ async def _capture_and_check(base_url: str, api_key: str, verdict: Verdict) -> N
         show(f"session     {session.id}")
         await _capture(base_url, token, session.id, connection, receiver, show, connection_id)
         exported = await receiver.wait_for("capture_session.exported", 60)
-    finals = [frame for frame in heard if frame.get("channel") == "transcript"]
+    finals = [frame for frame in heard if _is_final(frame)]
     verdict.check("live transcript events came from mic and system audio", len(_names(finals)) == 2)
     verdict.check("they carry wall-clock milliseconds", all(_is_now(frame) for frame in finals))
     screens = [frame["data"]["text"] for frame in heard if frame.get("channel") == "visual_index"]
@@ -143,6 +143,10 @@ async def _capture(
         await client.shutdown()
 
 
+def _is_final(frame: dict[str, Any]) -> bool:
+    return frame.get("channel") == "transcript" and bool(frame.get("is_final"))
+
+
 @asynccontextmanager
 async def _socket(connection: Any, show: Show, heard: list[dict[str, Any]]) -> AsyncIterator[str]:
     wrapper = await asyncio.to_thread(connection.connect_websocket)
@@ -151,7 +155,7 @@ async def _socket(connection: Any, show: Show, heard: list[dict[str, Any]]) -> A
     async def listen() -> None:
         async for frame in socket.receive():
             heard.append(frame)
-            if frame.get("channel") == "transcript":
+            if _is_final(frame):
                 show(f"transcript  {frame['rtstream_name']:<22}{frame['data']['text']}")
             if frame.get("channel") == "visual_index":
                 show(f"screen      {frame['rtstream_name']:<22}{frame['data']['text']}")

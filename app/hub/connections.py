@@ -12,6 +12,7 @@ from app.domain.outbox.published import PublishedEvent
 from app.wire.tickets import SocketTicket
 
 QUEUE_FRAMES = 256
+BEHIND_FRAMES = 32
 SEND_SECONDS = 10.0
 NORMAL = 1000
 GOING_AWAY = 1001
@@ -56,8 +57,13 @@ class Connection:
             and self.id not in route["except_connection_ids"]
         )
 
-    def offer(self, texts: Iterable[str]) -> None:
-        """Queue frames; when the queue is full, close the socket rather than lose one silently."""
+    def offer(self, texts: Iterable[str], *, may_be_skipped: bool = False) -> None:
+        """Queue frames; when the queue is full, close the socket rather than lose one silently.
+
+        Who is behind does without those that may be skipped: a later one makes up for them.
+        """
+        if may_be_skipped and self._queue.qsize() >= BEHIND_FRAMES:
+            return
         try:
             for text in texts:
                 self._queue.put_nowait(text)

@@ -194,7 +194,7 @@ class Hub:
         if targets:
             texts = _texts(event)
             for connection in targets:
-                connection.offer(texts)
+                connection.offer(texts, may_be_skipped=event.may_be_skipped)
 
     def _targets(self, event: PublishedEvent) -> list[Connection]:
         connections = self._connections.get(event.account_id, {})

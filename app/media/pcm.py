@@ -6,16 +6,18 @@ from pathlib import Path
 
 import av
 import numpy as np
+from numpy.typing import NDArray
 
 from app.base.errors import Unprocessable
 from app.media.hearing import SpeechDecoder, open_speech_decoder
 from app.media.samples import NO_SAMPLES, SAMPLE_RATE_HZ, Samples
 from app.media.speech import SpeechDetector
-from app.media.utterances import Utterance, UtteranceCutter
+from app.media.utterances import Speaking, Utterance, UtteranceCutter
 
 __all__ = [
     "SAMPLE_RATE_HZ",
     "Samples",
+    "Speaking",
     "SpeechDecoder",
     "SpeechDetector",
     "Utterance",
@@ -23,15 +25,27 @@ __all__ = [
     "decode_audio_file",
     "decode_speech",
     "encode_speech",
+    "from_16_bits",
+    "in_16_bits",
     "open_speech_decoder",
 ]
 
 _JITTER_SAMPLES = SAMPLE_RATE_HZ // 20
 
 
+def in_16_bits(samples: Samples) -> NDArray[np.int16]:
+    """The samples as they are kept; what exceeds full scale is clipped."""
+    return np.clip(np.rint(samples * 32_767), -32_768, 32_767).astype(np.int16)
+
+
+def from_16_bits(whole: NDArray[np.int16]) -> Samples:
+    """The inverse of `in_16_bits`."""
+    return np.asarray(whole, np.float32) / np.float32(32_767)
+
+
 def encode_speech(samples: Samples) -> bytes:
     """Pack float32 mono 16 kHz samples as FLAC with 16 bits; what exceeds full scale is clipped."""
-    whole = np.clip(np.rint(samples * 32_767), -32_768, 32_767).astype(np.int16)
+    whole = in_16_bits(samples)
     file = io.BytesIO()
     with av.open(file, "w", format="flac") as container:
         stream = container.add_stream("flac", rate=SAMPLE_RATE_HZ, layout="mono", format="s16")
@@ -54,7 +68,7 @@ def decode_speech(data: bytes) -> Samples:
         raise Unprocessable("The stored speech cannot be read.") from error
     if not parts:
         return NO_SAMPLES
-    return np.asarray(np.concatenate(parts), np.float32) / np.float32(32_767)
+    return from_16_bits(np.concatenate(parts))
 
 
 def decode_audio_file(path: Path, *, block_seconds: float = 1.0) -> Iterator[Samples]:

@@ -25,6 +25,18 @@ class Utterance:
     ended_at_us: int
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Speaking:
+    """The sound so far of an utterance that is still going on, which it will keep.
+
+    `has_paused` says that there is a pause after it: should that end the utterance, this is all of it.
+    """
+
+    samples: Samples
+    started_at_us: int
+    has_paused: bool
+
+
 class _Run:
     """Sound on one clock without holes; window `n` of it has the probability `probabilities[n]`."""
 
@@ -75,7 +87,7 @@ class UtteranceCutter:
         self,
         *,
         max_seconds: float = 15.0,
-        pause_seconds: float = 0.55,
+        pause_seconds: float = 0.65,
         padding_seconds: float = 0.2,
         min_speech_seconds: float = 0.16,
         detector: Detector | None = None,
@@ -112,6 +124,16 @@ class UtteranceCutter:
         run.add(samples)
         run.probabilities += self._detector.process(samples)
         return ended + self._look(run)
+
+    def speaking(self) -> Speaking | None:
+        """What is being said; None in a pause between utterances, and while it may still be noise."""
+        run = self._run
+        if run is None or self._first is None or self._spoken < self._min_windows:
+            return None
+        end = self._seen if self._quiet is None else min(self._quiet + self._padding_windows, self._seen)
+        has_paused = self._quiet is not None and self._seen >= self._quiet + self._padding_windows
+        samples = run.all_samples()[self._first * WINDOW_SAMPLES : end * WINDOW_SAMPLES].copy()
+        return Speaking(samples, self._start_of(run), has_paused)
 
     def flush(self) -> list[Utterance]:
         """End the utterance that is going on, and forget everything that was fed."""
@@ -162,13 +184,17 @@ class UtteranceCutter:
         last = run.length if end is None else min(end * WINDOW_SAMPLES, run.length)
         utterances = []
         if self._spoken >= self._min_windows:
-            started_at_us = max(run.at_us(first), self._ended_at_us or 0)
+            started_at_us = self._start_of(run)
             self._ended_at_us = run.at_us(last)
             utterances = [Utterance(run.all_samples()[first:last].copy(), started_at_us, self._ended_at_us)]
         if end is not None:
             run.drop(end)
         self._start_over()
         return utterances
+
+    def _start_of(self, run: _Run) -> int:
+        assert self._first is not None
+        return max(run.at_us(self._first * WINDOW_SAMPLES), self._ended_at_us or 0)
 
     def _best_cut(self, run: _Run, first: int) -> int:
         """The middle of the longest pause in the last two thirds, or else the quietest window there."""

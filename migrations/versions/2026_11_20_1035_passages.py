@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 revision: str = 'b7d2f40c9e13'
-down_revision: str | None = '5b1c0f7a92de'
+down_revision: str | None = '7e23b1d0c9f4'
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 

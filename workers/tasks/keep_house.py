@@ -24,7 +24,6 @@ from app.domain.sessions import service as sessions
 from app.domain.sessions.states import Status
 from app.domain.streams import service as streams
 from app.domain.streams.pulls import stop_abandoned_pulls
-from app.domain.transcripts.service import ring_waiting_speech
 from app.domain.webhooks.tidying import forget_old_events
 from app.process import Context
 from workers.tasks.sweep_up import sweep_up
@@ -52,7 +51,6 @@ async def keep_house(context: Context, _: str) -> None:
         forget_silent_nodes,
         request_missed_exports,
         ring_abandoned,
-        ring_waiting_speech,
         ring_due_windows,
         ring_waiting_matches,
         ring_waiting_passages,

@@ -16,10 +16,8 @@ from workers.tasks.request_export import request_session_export
 from workers.tasks.run_operation import run_operation
 from workers.tasks.tidy_export import tidy_export
 from workers.tasks.tidy_operation import tidy_operation
-from workers.tasks.transcribe_chunk import transcribe_chunk
 
 TASKS: dict[Job, Callable[[Context, str], Coroutine[Any, Any, None]]] = {
-    Job.TRANSCRIBE_CHUNK: transcribe_chunk,
     Job.READ_SCREEN: read_screen,
     Job.INDEX_WINDOW: index_window,
     Job.MATCH_RECORD: match_record,

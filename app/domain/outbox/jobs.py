@@ -15,7 +15,6 @@ RING_AGAIN_SECONDS = 30.0
 class Job(StrEnum):
     """Each takes one id and may run twice: what it must not do twice is guarded by a row."""
 
-    TRANSCRIBE_CHUNK = "transcribe_chunk"
     READ_SCREEN = "read_screen"
     INDEX_WINDOW = "index_window"
     MATCH_RECORD = "match_record"

@@ -24,6 +24,7 @@ class PublishedEvent:
     frames: list[Json]
     event_id: str | None = None
     position: int | None = None
+    may_be_skipped: bool = False
 
 
 def published(message: OutboxMessage) -> PublishedEvent:

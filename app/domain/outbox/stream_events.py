@@ -10,7 +10,8 @@ RECORD_NAMES = ("visual_index.record", "audio_index.record")
 
 @dataclass(frozen=True, slots=True)
 class TranscriptFinal:
-    """An utterance was transcribed. Times are wall-clock Unix milliseconds of when it was said."""
+    """An utterance was transcribed. Times are wall-clock Unix milliseconds of when it was said; `words` are
+    `[{"text", "word", "start", "end"}, …]` on the same clock."""
 
     rtstream_id: str
     rtstream_name: str
@@ -19,6 +20,7 @@ class TranscriptFinal:
     start_ms: int
     end_ms: int
     capture_session_id: str | None = None
+    words: tuple[Json, ...] = ()
 
     name = "transcript.final"
 
@@ -31,28 +33,52 @@ class TranscriptFinal:
         }
 
     def frames(self, message_id: str, at: datetime) -> list[Json]:
-        return [
-            {
-                "channel": "transcript",
-                "type": "transcript",
-                "event_id": message_id,
-                "timestamp": iso(at),
-                "rtstream_id": self.rtstream_id,
-                "rtstream_name": self.rtstream_name,
-                "text": self.text,
-                "is_final": True,
-                "data": self._data(),
-            }
-        ]
+        return [_transcript_frame(self, self._data(), message_id, at)]
 
     def _data(self) -> Json:
-        return {
-            "text": self.text,
-            "is_final": True,
-            "start": self.start_ms,
-            "end": self.end_ms,
-            "utterance_id": self.utterance_id,
-        }
+        return _transcript_data(self, is_final=True) | {"word_timestamps": list(self.words)}
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptInterim:
+    """What was understood so far of an utterance that is still going on: a frame on sockets, and never an
+    event of the outbox."""
+
+    rtstream_id: str
+    rtstream_name: str
+    utterance_id: str
+    text: str
+    start_ms: int
+    end_ms: int
+
+    def frames(self, message_id: str, at: datetime) -> list[Json]:
+        return [_transcript_frame(self, _transcript_data(self, is_final=False), message_id, at)]
+
+
+def _transcript_data(said: TranscriptFinal | TranscriptInterim, *, is_final: bool) -> Json:
+    return {
+        "text": said.text,
+        "is_final": is_final,
+        "start": said.start_ms,
+        "end": said.end_ms,
+        "utterance_id": said.utterance_id,
+    }
+
+
+def _transcript_frame(
+    said: TranscriptFinal | TranscriptInterim, data: Json, message_id: str, at: datetime
+) -> Json:
+    return {
+        "channel": "transcript",
+        "type": "transcript",
+        "event_id": message_id,
+        "timestamp": iso(at),
+        "rtstream_id": said.rtstream_id,
+        "rtstream_name": said.rtstream_name,
+        "text": said.text,
+        "is_final": data["is_final"],
+        "data": data,
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,17 @@ class Transcription(Created, Base):
     """Live transcription of one stream, running or stopped."""
 
     __tablename__ = "transcriptions"
-    __table_args__ = (CheckConstraint("status in ('running', 'stopped')", name="status"),)
+    __table_args__ = (
+        CheckConstraint("status in ('running', 'stopped')", name="status"),
+        CheckConstraint("stop_mode in ('graceful', 'force')", name="stop_mode"),
+    )
 
     stream_id: Mapped[str] = mapped_column(ForeignKey("streams.id", ondelete="cascade"), primary_key=True)
     status: Mapped[str]
-    engine: Mapped[str | None]
+    engine: Mapped[str | None]  # as the caller named it
+    language: Mapped[str | None]
+    stop_mode: Mapped[str | None]
+    reason: Mapped[str | None]  # why the last words were not found, where the engine could not
     ws_connection_id: Mapped[str | None]
     updated_at: Mapped[datetime] = mapped_column(
         server_default=func.clock_timestamp(), onupdate=func.clock_timestamp()
@@ -26,17 +32,21 @@ class Transcription(Created, Base):
 
 
 class SpeechChunk(Created, Base):
-    """One utterance's sound on its way to words; row and object go when it has them."""
+    """One utterance's sound on its way to words; row and object go when it has them.
+
+    Its id is the utterance's. Nobody takes it before `due_at`.
+    """
 
     __tablename__ = "speech_chunks"
+    __table_args__ = (Index("ix_speech_chunks_stream_id_started_at_us", "stream_id", "started_at_us"),)
 
     id: Mapped[str] = mapped_column(primary_key=True)
-    stream_id: Mapped[str] = mapped_column(ForeignKey("streams.id", ondelete="cascade"), index=True)
+    stream_id: Mapped[str] = mapped_column(ForeignKey("streams.id", ondelete="cascade"))
     storage_key: Mapped[str] = mapped_column(unique=True)
     started_at_us: Mapped[int]
     ended_at_us: Mapped[int]
     attempts: Mapped[int] = mapped_column(default=0)
-    rung_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    due_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
 
 
 class Utterance(Created, Base):

@@ -1,24 +1,29 @@
 """Live transcription of streams: start, stop, speech in, utterances saved once and read by time."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
+from typing import Any, Literal
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.base.errors import Conflict, InvalidRequest
 from app.base.ids import new_id, utc_now
 from app.domain.assets.models import Asset
-from app.domain.outbox.events import Route, emit
-from app.domain.outbox.jobs import RING_AGAIN_SECONDS, Job, enqueue
+from app.domain.outbox.events import Route, emit, ring
 from app.domain.outbox.stream_events import TranscriptFinal
 from app.domain.passages.service import Findable, add_passages
 from app.domain.sessions.service import next_seq
 from app.domain.streams.models import Stream
 from app.domain.transcripts.models import SpeechChunk, Transcription, Utterance
+
+ENGINE = "faster-whisper"  # whatever a caller asks for: there is one engine
+SPEECH_CHANNEL = "speech"  # rung when an utterance waits for its words
+_TURNS = 0x5EEC  # the first half of the advisory locks that are streams' turns
+_LANGUAGE_CODE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +37,36 @@ class Spoken:
     words: list[dict[str, Any]]
 
 
-async def start_transcription(
-    session: AsyncSession, stream: Stream, *, engine: str | None, ws_connection_id: str | None
-) -> Transcription:
-    """Transcribe the stream from now on; starting again changes the engine and the socket.
+StopMode = Literal["graceful", "force"]
 
-    Raises `InvalidRequest` for a stream without sound and `Conflict` for one that has stopped.
+
+async def start_transcription(
+    session: AsyncSession,
+    stream: Stream,
+    *,
+    engine: str | None,
+    ws_connection_id: str | None,
+    language: str | None = None,
+) -> Transcription:
+    """Transcribe the stream from now on; starting again changes engine, language and socket.
+
+    `language` is a code such as `en` or `en-US`; None leaves it to the settings. Raises `InvalidRequest` for
+    a stream without sound or what is no language code, and `Conflict` for a stream that has stopped.
     """
+    if language and not _LANGUAGE_CODE.fullmatch(language):
+        raise InvalidRequest("language must be a code such as en or en-US", field="language")
     if "audio" not in stream.media_types:
         raise InvalidRequest(f"{stream.name} has no sound to transcribe")
     if stream.status != "connected":
         raise Conflict(f"{stream.name} has stopped: there is nothing left to transcribe")
-    values = {"status": "running", "engine": engine, "ws_connection_id": ws_connection_id or None}
+    values = {
+        "status": "running",
+        "engine": engine,
+        "language": language or None,
+        "stop_mode": None,
+        "reason": None,
+        "ws_connection_id": ws_connection_id or None,
+    }
     await session.execute(
         insert(Transcription)
         .values(stream_id=stream.id, **values)
@@ -54,14 +77,26 @@ async def start_transcription(
     return await session.get_one(Transcription, stream.id, populate_existing=True)
 
 
-async def stop_transcription(session: AsyncSession, stream: Stream) -> Transcription | None:
-    """Stop it; what was said before still becomes text. None when it was never started."""
+async def stop_transcription(
+    session: AsyncSession, stream: Stream, mode: StopMode = "graceful"
+) -> Transcription | None:
+    """Stop it; what was said before still becomes text, unless it is stopped by force: then what is not
+    final yet never will be. None when it was never started."""
     transcription = await session.get(Transcription, stream.id)
-    if transcription is not None:
-        transcription.status = "stopped"
+    if transcription is not None and (transcription.status, transcription.stop_mode) != ("stopped", mode):
+        transcription.status, transcription.stop_mode = "stopped", mode
+        transcription.updated_at = utc_now()
         await session.flush()
         await session.refresh(transcription)
     return transcription
+
+
+def is_asked_for(transcription: Transcription, started_at_us: int) -> bool:
+    """Whether words that were begun at this Unix time belong to the transcript."""
+    if transcription.status == "running":
+        return True
+    stopped_at_us = transcription.updated_at.timestamp() * 1_000_000
+    return transcription.stop_mode != "force" and started_at_us <= stopped_at_us
 
 
 async def running_on(session: AsyncSession, stream_ids: Sequence[str]) -> set[str]:
@@ -83,7 +118,7 @@ async def add_speech(
     started_at_us: int,
     ended_at_us: int,
 ) -> None:
-    """Ask for the words of an utterance whose sound is in storage."""
+    """Ask for the words of an utterance whose sound is in storage; `chunk_id` becomes the utterance's."""
     session.add(
         SpeechChunk(
             id=chunk_id,
@@ -94,7 +129,47 @@ async def add_speech(
         )
     )
     await session.flush()
-    await enqueue(session, Job.TRANSCRIBE_CHUNK, chunk_id)
+    await ring(session, SPEECH_CHANNEL)
+
+
+async def streams_with_speech(session: AsyncSession) -> list[str]:
+    """Streams with an utterance that is due, the one that has waited longest first."""
+    rows = await session.scalars(
+        select(SpeechChunk.stream_id)
+        .where(SpeechChunk.due_at <= func.clock_timestamp())
+        .group_by(SpeechChunk.stream_id)
+        .order_by(func.min(SpeechChunk.created_at))
+    )
+    return list(rows)
+
+
+async def take_turn(session: AsyncSession, stream_id: str) -> str | None:
+    """The stream's oldest utterance that is due, which is the caller's until its transaction ends; None
+    where there is none, or where another worker has the stream's turn.
+
+    So one stream's utterances become words one after the other, in the order in which they were said; and
+    a worker that dies gives its turn back with its connection.
+    """
+    mine = await session.scalar(select(func.pg_try_advisory_xact_lock(_TURNS, func.hashtext(stream_id))))
+    if not mine:
+        return None
+    chunk_id: str | None = await session.scalar(
+        select(SpeechChunk.id)
+        .where(SpeechChunk.stream_id == stream_id, SpeechChunk.due_at <= func.clock_timestamp())
+        .order_by(SpeechChunk.started_at_us)
+        .limit(1)
+    )
+    return chunk_id
+
+
+async def put_off(session: AsyncSession, chunk_id: str) -> None:
+    """Let nobody take the utterance for a while, longer with each attempt that failed."""
+    seconds = func.least(2.0**6, func.power(2.0, SpeechChunk.attempts))
+    await session.execute(
+        update(SpeechChunk)
+        .where(SpeechChunk.id == chunk_id)
+        .values(due_at=func.clock_timestamp() + seconds * text("interval '1 second'"))
+    )
 
 
 async def save_utterance(
@@ -108,7 +183,7 @@ async def save_utterance(
         saved = await session.scalar(
             insert(Utterance)
             .values(
-                id=new_id("utt"),
+                id=chunk.id,
                 stream_id=chunk.stream_id,
                 source_id=chunk.id,
                 start_us=spoken.start_us,
@@ -117,7 +192,7 @@ async def save_utterance(
                 language=spoken.language,
                 words=spoken.words,
             )
-            .on_conflict_do_nothing(index_elements=["source_id"])
+            .on_conflict_do_nothing()
             .returning(Utterance.id)
         )
         if saved is not None:
@@ -135,6 +210,7 @@ async def save_utterance(
                 spoken.start_us // 1000,
                 spoken.end_us // 1000,
                 stream.capture_session_id,
+                tuple(_word_in_ms(word) for word in spoken.words),
             )
             await emit(
                 session,
@@ -146,17 +222,13 @@ async def save_utterance(
     await session.execute(delete(SpeechChunk).where(SpeechChunk.id == chunk.id))
 
 
-async def ring_waiting_speech(session: AsyncSession) -> None:
-    """Ask again for chunks that have waited so long that their job may have been lost."""
-    now = utc_now()
-    waiting = await session.scalars(
-        update(SpeechChunk)
-        .where(SpeechChunk.rung_at < now - timedelta(seconds=RING_AGAIN_SECONDS))
-        .values(rung_at=now)
-        .returning(SpeechChunk.id)
-    )
-    for chunk_id in waiting.all():
-        await enqueue(session, Job.TRANSCRIBE_CHUNK, chunk_id)
+def _word_in_ms(word: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "text": word["text"],
+        "word": word["text"],
+        "start": word["start_us"] // 1000,
+        "end": word["end_us"] // 1000,
+    }
 
 
 async def list_utterances(

@@ -59,19 +59,25 @@ async def test_transcription_is_started_stopped_and_asked_for(
     assert data(await client.get(f"{path}/status"))["status"] == "not_configured"
     control = subscribe(web.context.redis, CONTROL_CHANNEL)
     assert await anext(control) is None
-    started = data(await client.post(path, json={"action": "start", "engine": "assemblyai", "mode": None}))
-    assert (started["status"], started["engine"], started["rtstream_id"]) == (
-        "running",
-        "assemblyai",
-        stream_id,
-    )
+    asked = {"action": "start", "engine": "assemblyai", "mode": None, "language": "en-US"}
+    started = data(await client.post(path, json=asked))
+    assert (started["status"], started["rtstream_id"]) == ("running", stream_id)
+    assert (started["engine"], started["requested_engine"]) == ("faster-whisper", "assemblyai")
+    assert started["language"] == "en-US"
     assert await anext(control) == {"stream_id": stream_id}
     assert data(await client.post(path, json={"action": "stop", "mode": "graceful"}))["status"] == "stopped"
     assert data(await client.get(f"{path}/status"))["status"] == "stopped"
+    assert data(await client.post(path, json={"action": "stop", "mode": "force"}))["status"] == "stopped"
     await control.aclose()  # type: ignore[attr-defined]
     for wrong in ({}, {"action": "pause"}, {"action": None}):
         answer = await client.post(path, json=wrong)
         assert (answer.status_code, answer.json()["field"]) == (400, "action")
+    for field, asked in [
+        ("mode", {"action": "stop", "mode": "later"}),
+        ("language", {"action": "start", "language": "?"}),
+    ]:
+        answer = await client.post(path, json=asked)
+        assert (answer.status_code, answer.json()["field"]) == (400, field)
 
 
 async def test_what_was_said_by_pages_and_times(web: Web, client: httpx.AsyncClient, stream_id: str) -> None:

@@ -5,8 +5,9 @@ import pytest
 from starlette.websockets import WebSocket
 
 from app.hub import connections
-from app.hub.connections import Connection
+from app.hub.connections import BEHIND_FRAMES, Connection
 from app.wire.tickets import SocketTicket
+from tests.fixtures.eventually import eventually
 
 GRANTED = SocketTicket("acc-1", "c-1")
 LIMIT_SECONDS = 10
@@ -62,3 +63,16 @@ async def test_a_client_that_leaves_ends_the_connection(caplog: pytest.LogCaptur
     async with asyncio.timeout(LIMIT_SECONDS):
         await serving
     assert [message["type"] for message in wire.sent] == ["websocket.accept", "websocket.send"]
+
+
+async def test_a_client_that_is_behind_does_without_what_may_be_skipped() -> None:
+    wire = Wire(stuck=False)
+    connection = Connection(await wire.socket(), GRANTED, "ws-1")
+    for _ in range(2 * BEHIND_FRAMES):
+        connection.offer(["so far"], may_be_skipped=True)
+    connection.offer(["all of it"])
+    serving = asyncio.create_task(connection.serve(""))
+    await eventually(lambda: bool(wire.sent) and wire.sent[-1].get("text") == "all of it")
+    wire.gone.set()
+    await serving
+    assert sum(one.get("text") == "so far" for one in wire.sent) == BEHIND_FRAMES

@@ -91,6 +91,35 @@ def test_what_is_not_speech_gives_no_utterance(samples: Samples) -> None:
     assert cut_all(samples, UtteranceCutter()) == []
 
 
+def test_what_is_being_said_is_the_beginning_of_its_utterance() -> None:
+    speech = read_speech("two_cities.wav", rate_hz=SAMPLE_RATE_HZ)[: 24 * SAMPLE_RATE_HZ]
+    cutter, heard, ended = UtteranceCutter(), {}, []
+    for start in range(0, len(speech), 1600):
+        ended += cutter.feed(speech[start : start + 1600], START_US + round(start * 1e6 / SAMPLE_RATE_HZ))
+        speaking = cutter.speaking()
+        if speaking is not None:
+            before = heard.setdefault(speaking.started_at_us, [])
+            assert not before or len(before[-1].samples) <= len(speaking.samples) + 0.3 * SAMPLE_RATE_HZ
+            before.append(speaking)
+    assert len(ended) >= 2
+    for one in ended:
+        parts = heard.pop(one.started_at_us)
+        assert parts[-1].has_paused
+        assert np.array_equal(parts[-1].samples, one.samples)
+        for part in parts:
+            shared = min(len(part.samples), len(one.samples))
+            assert np.array_equal(part.samples[:shared], one.samples[:shared])
+    assert len(heard) <= 1  # what goes on
+    cutter.flush()
+    assert cutter.speaking() is None
+
+
+def test_noise_that_may_yet_be_dropped_is_not_being_said() -> None:
+    cutter = UtteranceCutter(detector=ScriptedDetector([0.9] * 4))
+    cutter.feed(np.zeros(4 * WINDOW_SAMPLES, np.float32), START_US)
+    assert cutter.speaking() is None
+
+
 def test_an_utterance_keeps_a_little_around_it() -> None:
     quiet, loud = [0.0] * 40, [0.9] * 30
     (one,) = scripted(quiet + loud + quiet)

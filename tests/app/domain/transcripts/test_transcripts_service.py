@@ -1,8 +1,7 @@
-from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from app.base.errors import Conflict, InvalidRequest
 from app.base.ids import utc_now
@@ -14,9 +13,7 @@ from app.domain.transcripts.service import Spoken, list_utterances, save_utteran
 from app.process import Context
 from tests.fixtures.factories import (
     Tenant,
-    clear_jobs,
     detach,
-    jobs_of,
     make_active,
     make_asset,
     make_tenant,
@@ -115,7 +112,6 @@ async def test_a_chunk_without_words_leaves_nothing(context: Context, tenant: Te
         await transcripts.add_speech(
             session, chunk_id="chk-1", stream_id=stream_id, storage_key="k", started_at_us=1, ended_at_us=2
         )
-    assert await jobs_of(context, "transcribe_chunk") == ["chk-1"]
     async with context.db.transaction() as session:
         await save_utterance(session, await session.get_one(SpeechChunk, "chk-1"), None, None)
     async with context.db.transaction() as session:
@@ -180,29 +176,67 @@ async def test_utterances_by_time(context: Context, tenant: Tenant) -> None:
     assert await texts(since_us=AT_US + 99 * SECOND) == ("", 0)
 
 
-async def test_speech_that_waits_too_long_is_rung_for_again_once(context: Context, tenant: Tenant) -> None:
-    _, opened = await make_active(context, tenant)
-    for name in ("chk-old", "chk-new"):
-        async with context.db.transaction() as session:
-            await transcripts.add_speech(
-                session,
-                chunk_id=name,
-                stream_id=opened["mic:default"],
-                storage_key=name,
-                started_at_us=1,
-                ended_at_us=2,
-            )
-    await clear_jobs(context)
+async def add(context: Context, stream_id: str, chunk_id: str, started_at_us: int = AT_US) -> None:
     async with context.db.transaction() as session:
-        await session.execute(
-            update(SpeechChunk)
-            .where(SpeechChunk.id == "chk-old")
-            .values(rung_at=utc_now() - timedelta(minutes=1))
+        await transcripts.add_speech(
+            session,
+            chunk_id=chunk_id,
+            stream_id=stream_id,
+            storage_key=chunk_id,
+            started_at_us=started_at_us,
+            ended_at_us=started_at_us + SECOND,
         )
-    for _ in range(2):
-        async with context.db.transaction() as session:
-            await transcripts.ring_waiting_speech(session)
-    assert await jobs_of(context, "transcribe_chunk") == ["chk-old"]
+
+
+async def test_a_streams_turn_is_its_oldest_speech_and_one_workers_at_a_time(
+    context: Context, tenant: Tenant
+) -> None:
+    _, opened = await make_active(context, tenant, ("mic", "system_audio"))
+    mic, system_audio = opened["mic:default"], opened["system_audio:default"]
+    await add(context, mic, "utt-later", AT_US + SECOND)
+    await add(context, system_audio, "utt-other")
+    await add(context, mic, "utt-first")
+    async with context.db.transaction() as session:
+        assert await transcripts.streams_with_speech(session) == [mic, system_audio]
+        assert await transcripts.take_turn(session, mic) == "utt-first"
+        async with context.db.transaction() as another:
+            assert await transcripts.take_turn(another, mic) is None
+            assert await transcripts.take_turn(another, system_audio) == "utt-other"
+    async with context.db.transaction() as session:
+        assert await transcripts.take_turn(session, mic) == "utt-first"
+        await transcripts.put_off(session, "utt-first")
+    async with context.db.transaction() as session:
+        assert await transcripts.take_turn(session, mic) == "utt-later"
+        chunk = await session.get_one(SpeechChunk, "utt-first")
+        assert 0 < (chunk.due_at - utc_now()).total_seconds() <= 1
+
+
+async def test_what_belongs_to_a_transcript(context: Context, tenant: Tenant) -> None:
+    _, opened = await make_active(context, tenant)
+    (stream_id,) = opened.values()
+    running_ = await start(context, stream_id)
+    now_us = round(utc_now().timestamp() * 1e6)
+    assert transcripts.is_asked_for(running_, now_us + SECOND)
+    stopped = await stop(context, stream_id)
+    assert stopped is not None
+    assert transcripts.is_asked_for(stopped, now_us - SECOND)
+    assert not transcripts.is_asked_for(stopped, now_us + 60 * SECOND)
+    async with context.db.transaction() as session:
+        stream = await session.get_one(Stream, stream_id)
+        forced = await transcripts.stop_transcription(session, stream, "force")
+    assert forced is not None
+    assert not transcripts.is_asked_for(forced, now_us - SECOND)
+
+
+@pytest.mark.parametrize("language", ["e", "english!", "en us", "en-"])
+async def test_what_is_no_language(context: Context, tenant: Tenant, language: str) -> None:
+    _, opened = await make_active(context, tenant)
+    async with context.db.transaction() as session:
+        stream = await session.get_one(Stream, opened["mic:default"])
+        with pytest.raises(InvalidRequest, match="language"):
+            await transcripts.start_transcription(
+                session, stream, engine=None, ws_connection_id=None, language=language
+            )
 
 
 async def test_the_words_of_an_asset_are_replaced_and_go_with_it(context: Context, tenant: Tenant) -> None:
