@@ -4,7 +4,6 @@ import asyncio
 import json
 import logging
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from celery import Celery
@@ -17,7 +16,7 @@ from app.base.settings import get_settings
 from app.domain.outbox.jobs import Job
 from app.process import Context
 from workers.engines.registry import warm_engines
-from workers.runtime import LONGEST_JOB_SECONDS, get_runtime
+from workers.runtime import LONGEST_JOB_SECONDS, Runtime, get_runtime
 from workers.tasks.recogniser import Recogniser
 from workers.tasks.registry import TASKS
 from workers.transcriber import Transcriber
@@ -74,15 +73,15 @@ def _configure_logs(**_: Any) -> None:
 
 @worker_ready.connect
 def _announce(**_: Any) -> None:
-    runtime = get_runtime()
-    runtime.start(_work(runtime.context))
+    # Apart from the jobs: none of them, nor its threads, stands in the way of what is being said.
+    live = Runtime(get_settings(), gives_way=False)
+    live.start(_work(live.context))
 
 
 async def _work(context: Context) -> None:
     """Load the engines, then say that this worker answers, and turn live speech into words."""
-    # Threads inherit niceness, those of a speech model too: it is loaded in one that gives way to nobody.
-    with ThreadPoolExecutor(1) as loading:
-        missing = await asyncio.get_running_loop().run_in_executor(loading, warm_engines, context.settings)
+    # Here, since threads inherit niceness, those of a speech model too.
+    missing = await asyncio.to_thread(warm_engines, context.settings)
     for name, reason in missing.items():
         logger.warning("no %s engine: %s", name, reason)
     async with asyncio.TaskGroup() as group:

@@ -1,4 +1,5 @@
-"""One event loop and one set of connections per worker process, whatever Celery's pool is."""
+"""An event loop and a set of connections for a worker process's jobs, whatever Celery's pool is, and another
+for its live speech."""
 
 import asyncio
 import concurrent.futures
@@ -23,20 +24,25 @@ GIVES_WAY = 10  # of Unix's niceness
 
 
 def _give_way() -> None:
-    """Let live speech, which has threads of its own, go before this one: on Linux niceness is a thread's."""
+    """Let live speech go before this thread: on Linux niceness is a thread's."""
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), GIVES_WAY)
+        thread = threading.get_native_id()
+        niceness = os.getpriority(os.PRIO_PROCESS, thread) + GIVES_WAY
+        os.setpriority(os.PRIO_PROCESS, thread, min(niceness, 19))
 
 
 class Runtime:
     """An event loop in a thread of its own.
 
+    The threads of one that `gives_way` leave the cores to those of others.
     Asyncpg's connections belong to one loop: a loop per task, as `asyncio.run` would make, breaks pooling.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, gives_way: bool) -> None:
         self._loop = asyncio.new_event_loop()
-        self._loop.set_default_executor(ThreadPoolExecutor(thread_name_prefix="job", initializer=_give_way))
+        if gives_way:
+            threads = ThreadPoolExecutor(thread_name_prefix="job", initializer=_give_way)
+            self._loop.set_default_executor(threads)
         threading.Thread(target=self._loop.run_forever, name="worker-loop", daemon=True).start()
         self.context = open_context(settings)
 
@@ -56,5 +62,5 @@ class Runtime:
 
 @cache
 def get_runtime() -> Runtime:
-    """This process's runtime; made on first use, so after a prefork pool has forked."""
-    return Runtime(get_settings())
+    """The runtime of this process's jobs; made on first use, so after a prefork pool has forked."""
+    return Runtime(get_settings(), gives_way=True)
