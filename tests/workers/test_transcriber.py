@@ -17,11 +17,12 @@ from app.domain.outbox.models import OutboxMessage
 from app.domain.streams.models import Stream
 from app.domain.transcripts.models import SpeechChunk, Utterance
 from app.domain.transcripts.service import add_speech, start_transcription, take_turn
+from app.engines.contract import EngineFailed
 from app.media.pcm import encode_speech, in_16_bits
 from app.process import Context
 from tests.fixtures.eventually import eventually
 from tests.fixtures.factories import make_active, make_tenant
-from workers.engines.contract import EngineFailed, SpeechCapabilities, Transcript, Word
+from workers.engines.contract import SpeechCapabilities, Transcript, Word
 from workers.tasks import recogniser as recognising
 from workers.tasks import rescue_speech as rescuing
 from workers.tasks.recogniser import Recogniser

@@ -250,7 +250,7 @@ async def remove_rows(session: AsyncSession, operation: Operation) -> Json:
             session,
             delete(OutboxMessage).where(
                 OutboxMessage.kind == "job",
-                _among(OutboxMessage.payload["subject_id"].astext, [*sessions, *streams]),
+                _among(OutboxMessage.payload["subject_id"].astext, [*sessions, *streams, *assets]),
             ),
         ),
         "webhook_endpoints": await _deleted(

@@ -53,7 +53,7 @@ WHOLE = {
     "screens": 1,
     "speech_chunks": 1,
     "playbacks": 5,  # of the session, a stretch, the video, the raw track, and a cut that shows a part
-    "jobs": 1,  # the export that its stop asked for
+    "jobs": 3,  # the export that its stop asked for, and vectors of what was said
     "webhook_endpoints": 1,
     "client_tokens": 1,
     "operations": 1,
@@ -143,6 +143,7 @@ async def test_a_video_goes_alone(web: Web, client: httpx.AsyncClient, tenant: T
         "utterances": 1,
         "playbacks": 2,
         "operations": 1,
+        "jobs": 1,
     }
     shown = (await client.get(session_path(erasable))).json()["data"]
     assert (shown["status"], shown["stream_url"]) == ("exported", None)

@@ -1,5 +1,4 @@
 import io
-from dataclasses import replace
 
 import av
 import pytest
@@ -67,7 +66,7 @@ def test_every_part_of_sound_is_independent() -> None:
 
 def test_pictures_too_far_apart_make_no_parts() -> None:
     frames = [
-        replace(one, captured_at_us=START_US + 2_300_000 * n)
+        one._replace(captured_at_us=START_US + 2_300_000 * n)
         for n, one in enumerate(h264_frames(seconds=0.3, keyframe_seconds=9.0))
     ]
     states = grown(frames, every=2)
