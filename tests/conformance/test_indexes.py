@@ -259,7 +259,7 @@ def test_check_57_a_collections_streams_are_searched(indexed: Indexed, py: Sdk) 
             {
                 "all": [
                     [shot.rtstream_id, shot.rtstream_name, shot.text, shot.start, shot.end]
-                    for shot in collection.search("invoice that can be paid", namespace="rtstream").shots
+                    for shot in collection.search("messages in an inbox", namespace="rtstream").shots
                 ],
                 "one": [
                     [shot.scene_index_id, shot.text]
