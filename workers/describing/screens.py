@@ -23,6 +23,7 @@ _TITLE_SHARE = 0.14  # a window's title stands in the uppermost part of the scre
 _HEADING_WIDTH = 1.3
 _SAME = 0.84  # two readings of one line differ by a letter or two
 _WORD = re.compile(r"\w{2,}")
+_LETTERS = re.compile(r"[^\W\d_]{3,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +94,12 @@ def _listing(opening: str, texts: Sequence[str]) -> str:
 
 
 def _title(lines: Sequence[ScreenLine], height: int) -> ScreenLine | None:
-    upper = [line for line in lines if line.top < height * _TITLE_SHARE]
-    return min(upper, key=lambda line: (line.top, line.left), default=None)
+    """The leftmost of the uppermost row; a clock, which is mostly digits, is no title."""
+    upper = [line for line in lines if line.top < height * _TITLE_SHARE and _LETTERS.search(line.text)]
+    if not upper:
+        return None
+    row_ends = min(upper, key=lambda line: line.top).bottom
+    return min((line for line in upper if line.top < row_ends), key=lambda line: line.left)
 
 
 def _headings(lines: Sequence[ScreenLine]) -> list[ScreenLine]:

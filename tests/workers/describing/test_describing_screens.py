@@ -82,3 +82,13 @@ def test_a_wall_of_text_stays_short() -> None:
     texts = [f"{number} " + "word " * 60 for number in range(50)]
     described = describe_screens([screen("Title", *texts)], None, None)
     assert len(described.text) < 1200
+
+
+def test_the_title_is_no_clock_and_the_leftmost_of_its_row() -> None:
+    clock = ScreenLine("00:00:05.0", 1150, 8, 1250, 24, 0.99)
+    menu = ScreenLine("File Edit View", 300, 9, 420, 25, 0.99)
+    title = ScreenLine("Demo desktop", 16, 10, 130, 26, 0.99)
+    shown = Shown("frm-0", 0, [clock, menu, title], 720)
+    assert describe_screens([shown], None, None).details["title"] == "Demo desktop"
+    only_clock = Shown("frm-0", 0, [clock], 720)
+    assert describe_screens([only_clock], None, None).details["title"] is None
