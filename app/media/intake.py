@@ -27,8 +27,6 @@ from app.media.writing import (
     write_interleaved,
 )
 
-MediaKind = Literal["video", "audio", "image"]
-
 # Containers that hold their media themselves: a playlist would have FFmpeg open whatever it names.
 _CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,mpegts,mpeg,ogg,wav,w64,flac,mp3,aac,aiff,amr,caf,asf"

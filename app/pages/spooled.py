@@ -12,10 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-from fastapi import Depends
-from fastapi.requests import HTTPConnection
 from pydantic import ValidationError
 
 from app.base.errors import Unprocessable
@@ -176,11 +173,3 @@ def _read_bytes(path: Path, size_bytes: int) -> bytes | None:
     with suppress(FileNotFoundError), path.open("rb") as file:
         return file.read(size_bytes)
     return None
-
-
-def _spooled(connection: HTTPConnection) -> Spooled:
-    spooled: Spooled = connection.app.state.spooled
-    return spooled
-
-
-AppSpooled = Annotated[Spooled, Depends(_spooled)]
