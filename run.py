@@ -47,6 +47,8 @@ CHECKS = (
 # Two at a time, each with servers of its own: most tests wait rather than work. The tests of a file share
 # captures, so it stays in one piece. `-n0` runs them one by one.
 SPLIT = ("-n", "2", "--dist", "loadfile")
+ALONE = ("-n", "0", "--last-failed", "--last-failed-no-failures", "none")
+TESTS_FAILED = 1  # pytest's status; others say that it was interrupted, or could not run
 FIXES = (("ruff", "check", "--fix", "."), ("ruff", "format", "."))
 
 
@@ -167,6 +169,19 @@ def run_all(steps: tuple[tuple[str, ...], ...]) -> None:
         sys.exit(f"run.py: failed: {', '.join(failed)}")
 
 
+def run_tests(*arguments: str) -> None:
+    """Two tests at a time; what fails then is run once more, alone, and has failed if it fails again.
+
+    Tests of live media need time on a core that the other one may have taken. The first failure stays in
+    what is printed.
+    """
+    first = subprocess.run([program("pytest"), *SPLIT, *arguments], cwd=ROOT).returncode
+    if first != TESTS_FAILED:
+        sys.exit(first)
+    say("some tests failed while others ran beside them; those again, alone")
+    become("pytest", *ALONE, *arguments)
+
+
 def become(name: str, *arguments: str) -> None:
     """Turn this process into a program of .venv: signals then reach it, and not a parent of it."""
     os.execv(program(name), [program(name), *arguments])
@@ -178,7 +193,7 @@ def main(command: str = "up", *arguments: str) -> None:
     install(NEEDS.get(command, PRODUCT))
     if command in ("test", "quick"):
         install_test_programs()
-        become("pytest", *SPLIT, *(("-m", "not slow") if command == "quick" else ()), *arguments)
+        run_tests(*(("-m", "not slow") if command == "quick" else ()), *arguments)
     elif command == "check":
         run_all(CHECKS)
     elif command == "fix":

@@ -137,6 +137,8 @@ def live_entries(
                 replace(entry, after_discontinuity=True) if holes == "joined" and another else entry
             )
         at_us = segment.ended_at_us
+        if segment.grows:
+            break  # what has come behind it is said once its end is known
     if holes == "gaps" and until_us is not None and not (entries and entries[-1].is_open):
         # Whole ones only: whatever comes back must find its place behind the last.
         whole = math.floor((until_us - at_us) / (target_seconds * 1e6))

@@ -157,12 +157,13 @@ async def test_a_browser_plays_a_session_while_it_is_recorded(stack: RunningStac
         await page.evaluate("video.play()")
         assert await page.evaluate("document.querySelector('.facts span').innerText") == "Live"
         # What is seen in the end was not recorded when the page was opened.
-        await page.wait_for("video.buffered.length")  # it is emptied where the player changes its sound
-        length = await page.evaluate("video.buffered.end(0)")
+        # It is emptied where the player changes its sound.
+        await page.wait_for("video.buffered.length && (window.length = video.buffered.end(0))")
+        length = await page.evaluate("window.length")
         await page.wait_for(f"video.currentTime > {length + 1}", seconds=LIMIT_SECONDS)
         assert await page.evaluate("video.videoWidth") == 640
         assert await page.evaluate("video.webkitAudioDecodedByteCount") > 0
-        assert await page.evaluate("video.buffered.length") == 1
+        await page.wait_for("video.buffered.length === 1")
         for publication in publications:
             publication.publisher.track.stop()
         await driver.stop()

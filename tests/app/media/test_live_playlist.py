@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -61,6 +62,15 @@ def test_a_hole_is_a_discontinuity() -> None:
     assert "s1.mp4" in before
     assert "s2.mp4" in after
     assert text.count("#EXT-X-MAP") == 1
+
+
+def test_nothing_is_said_behind_a_segment_that_may_still_grow() -> None:
+    growing = replace(segment("s2", 4.0), grows=True, frames=(0.0, 1.0, 2.0, 3.0))
+    text = playlist(segment("s1", 0.0), growing, segment("s3", 8.0))
+    assert text.endswith('TYPE=PART,URI="s2.4.part.mp4"\n')
+    assert "s3.mp4" not in text
+    after = playlist(segment("s1", 0.0), segment("s2", 4.0), segment("s3", 8.0))
+    assert "s3.mp4" in after
 
 
 def test_a_hole_between_renditions_keeps_its_time() -> None:

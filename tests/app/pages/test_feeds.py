@@ -25,6 +25,7 @@ from app.media.fmp4 import SegmentMuxer
 from app.media.frames import EncodedFrame
 from app.process import Context
 from tests.app.pages.test_broadcast import START_US, live_slug, slug_of, store
+from tests.fixtures.eventually import eventually
 from tests.fixtures.factories import Tenant, detach, make_active, make_tenant, say, stop_session
 from tests.fixtures.hls_playlist import ReadPlaylist, check_grown, check_media_playlist
 from tests.fixtures.media import aac_units, cut, h264_frames, tone
@@ -41,8 +42,13 @@ class Source:
         self._spool = spool
         self._zero_us = zero_us
 
-    def record(self, frames: list[EncodedFrame], *, finished: bool) -> None:
-        """One segment in parts of a second, and where it grows on a provisional one."""
+    def record(self, frames: list[EncodedFrame]) -> None:
+        """One whole segment, in parts of a second."""
+        self.grow(frames)
+        self.finish([])
+
+    def grow(self, frames: list[EncodedFrame]) -> None:
+        """A segment in parts of a second and a provisional one, which may grow on."""
         muxer = SegmentMuxer(frames[0].codec, zero_us=self._zero_us)
         manifest = Manifest(
             segment_id=new_id("seg"),
@@ -53,14 +59,14 @@ class Source:
             started_at_us=frames[0].captured_at_us,
             discontinuity=False,
         )
-        file = self._spool.begin(manifest)
-        for number, frame in enumerate(frames):
-            muxer.add(frame)
-            if number and frame.captured_at_us // 1_000_000 > frames[number - 1].captured_at_us // 1_000_000:
-                file.append(muxer.flush())
-        if not finished:
-            file.append(muxer.provisional(), provisional=True)
-            return
+        self._growing = (self._spool.begin(manifest), manifest, muxer)
+        self._add(frames)
+        self._growing[0].append(muxer.provisional(), provisional=True)
+
+    def finish(self, frames: list[EncodedFrame]) -> None:
+        """The rest of the segment that was last begun."""
+        file, manifest, muxer = self._growing
+        self._add(frames)
         segment = muxer.finish()
         file.append(segment.data)
         recorded = Recorded(
@@ -73,6 +79,13 @@ class Source:
         )
         file.close()
         self._spool.finish(manifest.model_copy(update={"recorded": recorded}))
+
+    def _add(self, frames: list[EncodedFrame]) -> None:
+        file, _, muxer = self._growing
+        for number, frame in enumerate(frames):
+            muxer.add(frame)
+            if number and frame.captured_at_us // 1_000_000 > frames[number - 1].captured_at_us // 1_000_000:
+                file.append(muxer.flush())
 
 
 async def pulled(context: Context, tenant: Tenant) -> tuple[Stream, int, str]:
@@ -114,13 +127,13 @@ async def test_picture_and_sound_of_one_source_play_in_parts(
 
     try:
         runs = [list(cut(frames, 4.0)) for frames in (picture, sound)]
-        source.record(runs[0][0], finished=True)
+        source.record(runs[0][0])
         # Players read once that there is sound too.
         assert (await client.get(f"/media/{slug}/stream.m3u8")).status_code == 404
-        source.record(runs[1][0], finished=True)
+        source.record(runs[1][0])
         for _, second, last in runs:
-            source.record(second, finished=True)
-            source.record(last[: len(last) * 4 // 5], finished=False)
+            source.record(second)
+            source.grow(last[: len(last) * 4 // 5])
         master = await client.get(f"/media/{slug}/stream.m3u8")
         assert re.findall(r'NAME="(.+?)".*URI="(.+?)"', master.text) == [("Door", f"{stream.id}-audio.m3u8")]
         assert master.text.splitlines()[-1] == f"{stream.id}-video.m3u8"
@@ -142,8 +155,16 @@ async def test_picture_and_sound_of_one_source_play_in_parts(
         assert len(words) == 1  # of two playlists
 
         before = await read("audio")
-        source.record(sound[-2:], finished=True)
-        check_grown(before, await read("audio"))
+        assert before.open is not None
+        last = runs[1][2]
+        source.finish(last[len(last) * 4 // 5 :])
+
+        async def is_whole() -> bool:
+            after = await read("audio")
+            check_grown(before, after)
+            return after.open is None
+
+        await eventually(is_whole)
     finally:
         spool.close()
 
