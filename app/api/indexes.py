@@ -13,6 +13,7 @@ from app.domain.indexes import service as indexes
 from app.domain.indexes.extraction import read_extraction
 from app.domain.indexes.models import IndexRecord, SceneIndex
 from app.domain.streams.service import get_stream
+from app.domain.transcripts.service import ensure_transcription
 from app.wire.deps import AppContext, ServerCaller, Session
 from app.wire.envelope import success
 
@@ -21,7 +22,7 @@ Json = dict[str, Any]
 
 
 class NewIndex(BaseModel):
-    """What the SDKs send; `model_config` and `auto_start_transcript` have no effect here."""
+    """What the SDKs send; `model_config` has no effect here."""
 
     extraction_type: str | None = None
     extraction_config: Json | None = None
@@ -29,6 +30,7 @@ class NewIndex(BaseModel):
     name: str | None = None
     model_name: str | None = None
     ws_connection_id: str | None = None
+    auto_start_transcript: bool = False
 
 
 class NewPrompt(BaseModel):
@@ -49,7 +51,10 @@ PathIndex = Annotated[SceneIndex, Depends(_index)]
 
 @router.post("/scene")
 async def create(stream_id: str, wanted: NewIndex, caller: ServerCaller, context: AppContext) -> Json:
-    """Index the stream from now on. An unknown socket id is no error: the pipeline still runs."""
+    """Index the stream from now on. An unknown socket id is no error: the pipeline still runs.
+
+    With `auto_start_transcript`, as the Node SDK asks of audio indexes, sockets get the transcript too.
+    """
     extraction = read_extraction(wanted.extraction_type, wanted.extraction_config)
     async with context.db.transaction() as session:
         stream = await get_stream(session, caller.account_id, stream_id)
@@ -62,6 +67,8 @@ async def create(stream_id: str, wanted: NewIndex, caller: ServerCaller, context
             model_name=wanted.model_name,
             ws_connection_id=wanted.ws_connection_id,
         )
+        if wanted.auto_start_transcript and index.kind == "audio":
+            await ensure_transcription(session, stream, ws_connection_id=wanted.ws_connection_id)
     await publish(context.redis, CONTROL_CHANNEL, {"stream_id": stream_id})
     return success(_index_shape(index))
 

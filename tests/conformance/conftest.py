@@ -17,6 +17,7 @@ Every test's name begins with the number of its check.
 | 58, 59, 68 | uploads, images and their links | test_uploads.py |
 | (Tier B) | downloads | test_downloads.py |
 | 43, 44, 45 | slashes, errors, deletions | test_wire.py |
+| 40, 41, 42 | a backend and a client as a user begins with them, by environment alone | test_quickstarts.py |
 | 50, 51 | cameras connected by URL, and lists of streams | test_pulled_streams.py |
 | 52, 63 | stretches of streams, pictures of videos | test_streams.py |
 
@@ -24,7 +25,13 @@ Python is 0.4.0 and 0.5.1 where a test takes `py`, else as the check says; Node 
 shared: `meeting` (0.5.1, three channels, 17 s), `two_displays` (0.4.0) and `unstored` (0.5.1).
 """
 
+import re
+import shlex
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -41,6 +48,8 @@ from tests.fixtures.captures import (
 from tests.fixtures.sdks import NEWEST, OLDEST, Sdk, node_sdk, python_sdk
 from tests.fixtures.stack import RunningStack
 from tests.fixtures.webhooks import WebhookReceiver
+
+EXPORTED_LINES = 4
 
 
 @pytest.fixture(scope="session")
@@ -59,6 +68,24 @@ def py(request: pytest.FixtureRequest, pythons: dict[str, Sdk]) -> Sdk:
 def node(stack: RunningStack) -> Sdk:
     """The Node SDK; a snippet makes its own connection."""
     return node_sdk().given(base_url=stack.base_url, api_key=stack.api_key)
+
+
+@pytest.fixture(scope="session")
+def redirected(stack: RunningStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """What `capture redirect` tells the user to export, while it runs."""
+    folder: Path = tmp_path_factory.mktemp("redirect")
+    argv = [sys.executable, "-m", "app.cli", "redirect", "--port", "0"]
+    environment = {"CAPTURE_PUBLIC_URL": stack.base_url, "CAPTURE_DATA_DIR": str(folder)}
+    with subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            comment, *lines = [process.stdout.readline() for _ in range(1 + EXPORTED_LINES)]
+            assert comment.startswith("# ")
+            exports = [re.fullmatch(r"export (\w+)=(.*)\n", line) for line in lines]
+            yield {found[1]: shlex.split(found[2])[0] for found in exports if found is not None}
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(20)
 
 
 @pytest.fixture(scope="session")

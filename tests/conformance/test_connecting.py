@@ -1,19 +1,9 @@
 """Checks 1, 2 and 3: the SDKs reach the server, with a base URL or by environment alone."""
 
-import re
-import shlex
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from tests.fixtures.sdks import NEWEST, OLDEST, Sdk, node_sdk, python_sdk
 from tests.fixtures.stack import RunningStack
-
-EXPORTED_LINES = 4
 
 
 @pytest.fixture
@@ -21,24 +11,6 @@ def default_collection_id(stack: RunningStack) -> str:
     with stack.client() as client:
         found: str = client.get("/collection/default").json()["data"]["id"]
     return found
-
-
-@pytest.fixture(scope="module")
-def redirected(stack: RunningStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """What `capture redirect` tells the user to export, while it runs."""
-    folder: Path = tmp_path_factory.mktemp("redirect")
-    argv = [sys.executable, "-m", "app.cli", "redirect", "--port", "0"]
-    environment = {"CAPTURE_PUBLIC_URL": stack.base_url, "CAPTURE_DATA_DIR": str(folder)}
-    with subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            comment, *lines = [process.stdout.readline() for _ in range(1 + EXPORTED_LINES)]
-            assert comment.startswith("# ")
-            exports = [re.fullmatch(r"export (\w+)=(.*)\n", line) for line in lines]
-            yield {found[1]: shlex.split(found[2])[0] for found in exports if found is not None}
-        finally:
-            process.send_signal(signal.SIGINT)
-            process.wait(20)
 
 
 def test_check_01_the_key_opens_the_default_collection(py: Sdk, default_collection_id: str) -> None:

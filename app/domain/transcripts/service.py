@@ -77,6 +77,16 @@ async def start_transcription(
     return await session.get_one(Transcription, stream.id, populate_existing=True)
 
 
+async def ensure_transcription(
+    session: AsyncSession, stream: Stream, *, ws_connection_id: str | None
+) -> Transcription:
+    """The stream's transcription, as it was started, or started now. Raises what starting raises."""
+    running = await session.get(Transcription, stream.id)
+    if running is not None and running.status == "running":
+        return running
+    return await start_transcription(session, stream, engine=None, ws_connection_id=ws_connection_id)
+
+
 async def stop_transcription(
     session: AsyncSession, stream: Stream, mode: StopMode = "graceful"
 ) -> Transcription | None:
