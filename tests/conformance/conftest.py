@@ -5,13 +5,13 @@ Every test's name begins with the number of its check.
 | checks | of | in |
 |---|---|---|
 | 1, 2, 3 | connecting, also by environment alone | test_connecting.py |
-| 4, 5, 6, 7 | creating capture sessions | test_sessions.py |
+| 4, 5, 6, 7, 47, 48 | creating and listing capture sessions, collections | test_sessions.py |
 | 8, 9 | client tokens | test_tokens.py |
-| 10, 11 | opening sockets | test_sockets.py |
-| 13, 14, 15, 17, 20 | a capture's way, its streams and webhooks | test_lifecycle.py |
+| 10, 11, 12 | opening sockets, idle ones | test_sockets.py |
+| 13, 14, 15, 16, 17, 20 | a capture's way, its streams and webhooks | test_lifecycle.py |
 | 21, 22, 28, 29, 53 | live transcripts, their routing, polling and search | test_transcripts.py |
 | 23, 24, 25, 26, 54, 55, 56 | indexes on live streams, and alerts | test_indexes.py |
-| 31, 32, 33, 39, 49 | exports | test_exports.py |
+| 31, 32, 33, 39, 49, 62 | exports, and their pages | test_exports.py |
 | 34, 35, 36, 37 | indexing and searching a recording | test_video_search.py |
 | 38, 60, 61 | the editor, and the old timeline | test_editor.py |
 | 58, 59, 68 | uploads, images and their links | test_uploads.py |

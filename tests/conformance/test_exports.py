@@ -1,5 +1,6 @@
-"""Checks 31, 32, 33, 39 and 49: what a finished capture leaves, that it plays, and exports asked for."""
+"""Checks 31, 32, 33, 39, 49 and 62: what a capture leaves, that it plays, and exports asked for."""
 
+import re
 from pathlib import Path
 
 import httpx
@@ -166,3 +167,21 @@ def test_check_49_any_display_is_exported_on_request(
     assert played.loudness(0.5, 2.5) > LOUD
     statuses = [event["status"] for event in receiver.events(done.session_id)]
     assert statuses.count("exported") == 1
+
+
+def test_check_62_what_is_embedded_is_there(meeting: Capture, pythons: dict[str, Sdk]) -> None:
+    codes = pythons[NEWEST].run(
+        """
+        video = conn.get_collection(collection_id).get_video(id)
+        video.index_spoken_words()
+        emit([video.get_embed_code(), video.search("best of times").get_embed_code()])
+        """,
+        collection_id=meeting.collection_id,
+        id=meeting.event("exported")["data"]["exported_video_id"],
+    )
+    for code in codes:
+        found = re.search(r'src="([^"]+/embed\?v=[^"]+)"', code)
+        assert found is not None, code
+        page = httpx.get(found[1])
+        assert page.status_code == 200
+        assert "<video" in page.text

@@ -3,7 +3,7 @@
 import re
 
 from tests.fixtures.captures import Capture
-from tests.fixtures.sdks import Sdk
+from tests.fixtures.sdks import NEWEST, Sdk
 
 ISO_8601 = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"
 WAY = ["created", "starting", "active", "stopping", "stopped", "exported"]
@@ -82,3 +82,13 @@ def test_check_20_the_active_webhook_names_the_real_streams(live: Capture) -> No
     for row in rows:
         assert row["rtstream_id"].startswith("rts-")
         assert row["media_types"] == ["video" if row["name"].startswith("display:") else "audio"]
+
+
+def test_check_16_one_display_is_primary_and_comes_first(
+    two_displays: Capture, pythons: dict[str, Sdk]
+) -> None:
+    displays = pythons[NEWEST].run(
+        "emit([[one.name, one.is_primary] for one in conn.get_capture_session(id).displays])",
+        id=two_displays.session_id,
+    )
+    assert displays == [["display:2", True], ["display:1", False]]

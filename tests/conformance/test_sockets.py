@@ -1,6 +1,14 @@
-"""Checks 10 and 11: a socket's first frame names its connection."""
+"""Checks 10, 11 and 12: a socket's first frame names its connection, and idle ones stay open."""
+
+import asyncio
+import json
+
+import pytest
+from websockets.asyncio.client import connect
+from websockets.protocol import State
 
 from tests.fixtures.sdks import Sdk
+from tests.fixtures.stack import RunningStack
 
 NODE_SECONDS = 5
 
@@ -31,3 +39,15 @@ def test_check_11_node_connects_in_time_and_knows_its_connection(node: Sdk) -> N
     )
     assert isinstance(connection_id, str)
     assert connection_id
+
+
+async def test_check_12_an_idle_socket_answers_pings(stack: RunningStack) -> None:
+    with stack.client() as client:
+        url = client.get("/collection/default/websocket").json()["data"]["websocket_url"]
+    # The SDK's own library pings each 20 s and closes after as much silence; here within two seconds.
+    async with connect(url, ping_interval=0.3, ping_timeout=1.0) as socket:
+        assert json.loads(await socket.recv())["connection_id"]
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(socket.recv(), 2.0)
+        assert socket.state is State.OPEN
+        assert socket.latency > 0
