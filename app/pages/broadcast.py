@@ -1,25 +1,16 @@
 """What a slug of streams plays, while it is recorded and afterwards: one stream, or a picture with sounds."""
 
-import asyncio
-import io
-import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
-from app.base.errors import CaptureError, NotFound
 from app.base.ids import utc_now
-from app.domain.assets.models import Playback
 from app.domain.streams.models import Segment
-from app.domain.streams.playback import RecordedStretch, is_awaited, is_young, open_stretches
-from app.domain.streams.service import list_session_streams
-from app.media.clip import make_clip
+from app.domain.streams.playback import RecordedStretch
 from app.media.frames import Codec
 from app.media.hls import FragmentIndex
 from app.media.live import LiveSegment, clip_name, clip_range_us, live_entries, played_parts
-from app.media.live_parts import PART_TARGET_SECONDS, cut_part, media_zero_seconds, read_grown
+from app.media.live_parts import PART_TARGET_SECONDS
 from app.media.playlist import (
     Entry,
     LowLatency,
@@ -31,16 +22,12 @@ from app.media.playlist import (
 from app.pages.clips import ClipSource
 from app.pages.followed import Followed
 from app.pages.mix import MIX, Mix, recorded_until_us, stretch_ends_us
-from app.pages.spooled import Spooled, SpooledSegment, read_recorded
-from app.process import Context
-
-logger = logging.getLogger(__name__)
+from app.pages.recorded_pieces import clip_source, part_source
+from app.pages.spooled import Spooled, SpooledSegment
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SOUND_BITS_PER_SECOND = 64_000
 YOUNG_SECONDS = 15
-FRAMES_OF = 3  # segments, the newest of a stream
-READ_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +205,7 @@ class Broadcast:
             for row in stretch.segments:
                 if row.id == name:
                     range_us = clip_range_us(self._live(row), stretch.start_us, stretch.end_us)
-                    return _clip(row, range_us, self.held.get(row.id))
+                    return clip_source(row, range_us, self.held.get(row.id))
         return None
 
     def part(self, name: str, number: int) -> ClipSource | None:
@@ -228,7 +215,11 @@ class Broadcast:
             if row is None or row.hls_index is None:
                 continue
             span = played_parts(self._live(row), stretch.start_us, self.target_seconds).get(number)
-            return _part(row, span.start_seconds, span.end_seconds, self.held.get(row.id)) if span else None
+            return (
+                part_source(row, span.start_seconds, span.end_seconds, self.held.get(row.id))
+                if span
+                else None
+            )
         return None
 
     def grows(self, name: str) -> bool:
@@ -302,124 +293,6 @@ class Broadcast:
             frames=self.followed.frames.get(row.id) or self.spooled.frames(row.id),
             is_video=Codec(row.codec).is_video,
         )
-
-
-async def open_broadcast(
-    context: Context,
-    session: AsyncSession,
-    playback: Playback,
-    *,
-    target_seconds: int,
-    spooled: Spooled,
-    followed: Followed,
-) -> Broadcast:
-    """What a playback of streams plays by now. Raises `NotFound` when that is nothing."""
-    held: dict[str, SpooledSegment] = {}
-
-    async def unregistered(stream_id: str) -> list[Segment]:
-        found = await asyncio.to_thread(spooled.segments, stream_id)
-        held.update({one.row.id: one for one in found})
-        return [one.row for one in found]
-
-    stretches = await open_stretches(session, playback, unregistered, followed.known)
-    part = playback.parts[0]
-    is_session = "capture_session_id" in part
-    for one in stretches:
-        await _note_frames(context, followed, spooled, one.segments[-FRAMES_OF:], held)
-    followed.here |= {one.stream.id for one in stretches if spooled.is_here(one.stream.id)}
-    streams = await list_session_streams(session, part["capture_session_id"]) if is_session else []
-    broadcast = Broadcast(
-        playback.slug,
-        playback.title,
-        stretches,
-        target_seconds,
-        is_session or len(stretches[0].stream.media_types) > 1,
-        sum(
-            stream.store and stream.deleted_at is None and stream.media_type == "audio" for stream in streams
-        ),
-        spooled,
-        held,
-        frozenset(followed.here),
-        followed,
-        followed.says_ended(is_live=any(not one.has_ended for one in stretches)),
-    )
-    # Players read once which renditions there are, and take none for one that is empty.
-    playable = [one for one in stretches if broadcast.has_entries(one)]
-    may_lag = not is_session and is_young(stretches)
-    late = [
-        one
-        for one in stretches
-        if one not in playable and (is_awaited(one.stream) or (may_lag and not one.has_ended))
-    ]
-    if not playable or (late and followed.known.start_us is None):
-        raise NotFound("nothing is recorded here yet")
-    opened = replace(broadcast, stretches=playable)
-    if opened.has_mix and not opened.mix.piece_count:
-        raise NotFound("nothing is recorded here yet")
-    if followed.known.start_us is None and opened.is_too_young:
-        raise NotFound("too little is recorded here yet")
-    if opened.is_apart and opened.is_live:
-        followed.known.start_us = opened.starts_us
-        followed.known.picture_id = playable[0].stream.id if opened.has_picture else None
-    return opened
-
-
-async def _note_frames(
-    context: Context,
-    followed: Followed,
-    spooled: Spooled,
-    rows: Sequence[Segment],
-    held: Mapping[str, SpooledSegment],
-) -> None:
-    """Read the frames of segments that were seen to grow, but not their end: storage took them over."""
-    for row in rows:
-        seen = len(spooled.frames(row.id))
-        is_held = row.id in held and held[row.id].path.exists()
-        if not 0 < seen < row.frame_count or is_held or row.id in followed.frames:
-            continue
-        try:
-            async with asyncio.timeout(READ_SECONDS):
-                data = await read_recorded(context, row, None)
-            followed.frames[row.id] = read_grown(io.BytesIO(data), grows=False).frames
-        except (CaptureError, OSError) as error:  # a timeout too
-            logger.warning("%s goes on without its parts: %s", row.id, type(error).__name__)
-            followed.frames[row.id] = ()
-
-
-def _clip(row: Segment, stretch_us: tuple[int, int] | None, held: SpooledSegment | None) -> ClipSource | None:
-    if stretch_us is None:
-        return None
-    low, high = stretch_us
-
-    async def read(context: Context) -> bytes:
-        return await read_recorded(context, row, held)
-
-    return ClipSource(
-        identity=f"{row.storage_key} {low} {high}",
-        read=read,
-        make=lambda data: make_clip(
-            data,
-            (low - row.started_at_us) / 1e6,
-            (high - row.started_at_us) / 1e6,
-            first_seconds=0.0,
-        ),
-    )
-
-
-def _part(row: Segment, start: float, end: float, held: SpooledSegment | None) -> ClipSource:
-    index = FragmentIndex.from_json(row.hls_index or {})
-    needed = [one for one in index.fragments if one.end_seconds > start and one.start_seconds < end]
-    first, last = needed[0], needed[-1]
-
-    async def read(context: Context) -> bytes:
-        return await read_recorded(context, row, held)
-
-    def make(data: bytes) -> bytes:
-        header = data[: index.init_length_bytes]
-        media = data[first.offset_bytes : last.offset_bytes + last.length_bytes]
-        return cut_part(header, media, start, end, media_zero_seconds(io.BytesIO(data)))
-
-    return ClipSource(f"{row.storage_key} part {start:.6f} {end:.6f}", read, make)
 
 
 def _bits_per_second(segments: Sequence[Segment]) -> int:

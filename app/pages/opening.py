@@ -5,8 +5,9 @@ import time
 from app.base.errors import Gone
 from app.domain.assets.links import MediaGrant
 from app.domain.assets.playback import find_playback
-from app.pages.broadcast import Broadcast, open_broadcast
+from app.pages.broadcast import Broadcast
 from app.pages.followed import Followed
+from app.pages.opening_streams import open_broadcast
 from app.pages.playing import Playing, open_assets
 from app.pages.spooled import Spooled
 from app.process import Context
