@@ -16,8 +16,10 @@ from app.domain.sessions.channels import ChosenChannel, RequestedChannel, choose
 from app.domain.sessions.models import CaptureSession, Channel
 from app.domain.sessions.placement import place_session
 from app.domain.sessions.states import Status
+from app.domain.streams.ending import request_stop
 from app.domain.streams.playback import play_session
-from app.domain.streams.service import LIVE_STATUSES, list_session_streams, open_streams, request_stop
+from app.domain.streams.publishing import LIVE_STATUSES
+from app.domain.streams.service import list_session_streams, open_streams
 from app.wire.deps import AnyCaller, AppContext, Session
 from app.wire.envelope import success
 

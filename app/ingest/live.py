@@ -14,12 +14,7 @@ from app.base.redis import CONTROL_CHANNEL, subscribe
 from app.base.tasks import end_task
 from app.domain.indexes.service import running_indexes
 from app.domain.nodes.service import node_gone
-from app.domain.streams.service import (
-    detach_publisher,
-    lose_publisher,
-    publishers_alive,
-    wanted_streams,
-)
+from app.domain.streams.publishing import detach_publisher, lose_publisher, publishers_alive, wanted_streams
 from app.domain.transcripts.service import running_on
 from app.ingest.contract import Source
 from app.ingest.pipeline import Pipeline, PublishedStream

@@ -9,8 +9,8 @@ from app.base.db import DATABASE_AWAY
 from app.base.errors import Unavailable
 from app.base.logs import bind
 from app.domain.indexes.models import SceneIndex
+from app.domain.streams.publishing import media_flows
 from app.domain.streams.recording import spool_opened
-from app.domain.streams.service import media_flows
 from app.ingest.contract import Sink, Source
 from app.ingest.sinks.recorder import Recorder
 from app.ingest.sinks.screens import ScreenWatcher

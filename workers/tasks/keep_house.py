@@ -22,7 +22,7 @@ from app.domain.operations.service import ring_abandoned
 from app.domain.passages.service import ring_waiting_passages
 from app.domain.sessions import service as sessions
 from app.domain.sessions.states import Status
-from app.domain.streams import service as streams
+from app.domain.streams import ending, publishing
 from app.domain.streams.pulls import stop_abandoned_pulls
 from app.domain.webhooks.tidying import forget_old_events
 from app.process import Context
@@ -115,7 +115,7 @@ async def _forget_old_events(settings: Settings, session: AsyncSession) -> None:
 
 
 async def _lose_silent_publishers(session: AsyncSession) -> None:
-    await streams.lose_silent_publishers(session, PUBLISHER_SILENCE_SECONDS)
+    await publishing.lose_silent_publishers(session, PUBLISHER_SILENCE_SECONDS)
 
 
 async def _end_sessions(context: Context, settings: Settings) -> None:
@@ -123,7 +123,7 @@ async def _end_sessions(context: Context, settings: Settings) -> None:
         unborn = await sessions.stale_sessions(
             session, Status.STARTING, older_than_seconds=settings.start_timeout_seconds
         )
-        abandoned = await streams.abandoned_sessions(
+        abandoned = await ending.abandoned_sessions(
             session, resume_seconds=settings.resume_seconds, ended_seconds=GOODBYE_SECONDS
         )
         undrained = await sessions.stale_sessions(
@@ -149,10 +149,10 @@ async def _end(session_id: str, seen: Status, resume_seconds: float, session: As
         seen.value,
     )
     if seen is Status.STARTING:
-        await streams.fail_session(session, capture, "no_media", "no channel sent media in time")
+        await ending.fail_session(session, capture, "no_media", "no channel sent media in time")
     elif seen is Status.ACTIVE:
-        await streams.request_stop(session, capture, reason="publisher_vanished")
+        await ending.request_stop(session, capture, reason="publisher_vanished")
     else:
         # An ingest process that died may come back with what it recorded, as its publishers may.
         waited = utc_now() - capture.status_changed_at
-        await streams.stop_undrained(session, capture, spooled_too=waited > timedelta(seconds=resume_seconds))
+        await ending.stop_undrained(session, capture, spooled_too=waited > timedelta(seconds=resume_seconds))

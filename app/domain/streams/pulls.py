@@ -9,8 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.base.errors import Conflict, InvalidRequest
 from app.base.ids import new_id, utc_now
+from app.domain.streams.ending import lock_both, settle, stop_drained_pulls
 from app.domain.streams.models import PublisherState, Pull, Stream, StreamSpool
-from app.domain.streams.service import lock_both, settle, stop_drained_pulls, zero_us_of
+from app.domain.streams.service import zero_us_of
 from app.domain.streams.source_urls import read_source_url
 
 SHORTEST_PAUSE_SECONDS = 1.0

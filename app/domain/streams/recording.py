@@ -9,8 +9,8 @@ from app.base.ids import utc_now
 from app.domain.outbox.jobs import Job, enqueue
 from app.domain.sessions.models import Channel
 from app.domain.sessions.states import LEGAL_MOVES, Status
+from app.domain.streams.ending import fail_session, lock_both, settle
 from app.domain.streams.models import PublisherState, Pull, Segment, Stream, StreamSpool
-from app.domain.streams.service import fail_session, lock_both, settle
 from app.media.frames import Codec
 from app.media.windows import window_at
 

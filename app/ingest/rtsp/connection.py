@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.base.errors import CaptureError, Conflict, NotFound
 from app.base.ids import new_id
 from app.domain.streams.models import Stream
-from app.domain.streams.service import attach_publisher
+from app.domain.streams.publishing import attach_publisher
 from app.ingest.live import Live
 from app.ingest.pipeline import PublishedStream
 from app.ingest.rtsp.announcement import AnnouncedTrack, read_announcement

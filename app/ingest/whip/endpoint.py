@@ -10,7 +10,8 @@ from app.domain.accounts.credentials import Caller
 from app.domain.sessions.models import CaptureSession
 from app.domain.sessions.service import get_session
 from app.domain.streams.models import Stream
-from app.domain.streams.service import attach_publisher, get_stream, list_session_streams
+from app.domain.streams.publishing import attach_publisher
+from app.domain.streams.service import get_stream, list_session_streams
 from app.ingest.pipeline import PublishedStream
 from app.ingest.whip.offer import Kind
 

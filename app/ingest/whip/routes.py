@@ -24,7 +24,7 @@ from app.base.ids import new_id
 from app.base.settings import IceServer
 from app.domain.accounts.credentials import Caller, Scope
 from app.domain.sessions.placement import give_session, node_elsewhere
-from app.domain.streams.service import detach_publisher
+from app.domain.streams.publishing import detach_publisher
 from app.ingest.live import Live
 from app.ingest.whip.endpoint import Endpoint, attach, find_endpoint
 from app.ingest.whip.fragment import read_fragment

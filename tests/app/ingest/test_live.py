@@ -11,7 +11,7 @@ from app.base.errors import Unavailable
 from app.base.ids import new_id
 from app.base.redis import CONTROL_CHANNEL, publish
 from app.domain.streams.models import Stream
-from app.domain.streams.service import attach_publisher
+from app.domain.streams.publishing import attach_publisher
 from app.domain.transcripts import service as transcripts
 from app.domain.transcripts.models import SpeechChunk
 from app.ingest import pipeline as pipeline_module

@@ -9,8 +9,7 @@ from sqlalchemy import update
 
 from app.base.errors import Conflict, InvalidRequest
 from app.base.ids import utc_now
-from app.domain.streams import pulls, recording
-from app.domain.streams import service as streams
+from app.domain.streams import publishing, pulls, recording
 from app.domain.streams.models import Pull, Stream, StreamSpool
 from app.domain.streams.pulls import ClaimedPull
 from app.domain.streams.source_urls import masked_url, read_source_url
@@ -43,7 +42,7 @@ async def end(context: Context, stream_id: str, publisher: str = "ing-a", **more
     async with context.db.transaction() as session:
         await pulls.attempt_ended(session, stream_id, **({"error": "gone", "media_seconds": 0.0} | more))
         publication = (await session.get_one(Stream, stream_id)).publication
-        await streams.detach_publisher(session, stream_id, publication or "", ended=False)
+        await publishing.detach_publisher(session, stream_id, publication or "", ended=False)
 
 
 async def want(context: Context, stream_id: str, wanted: bool) -> None:
@@ -95,7 +94,7 @@ async def test_a_killed_process_gives_its_pulls_to_the_next(context: Context, te
     await due(context, stream_id)
     assert await claim(context, "ing-next") == []
     async with context.db.transaction() as session:
-        await streams.lose_publisher(session, "ing-dead")
+        await publishing.lose_publisher(session, "ing-dead")
     assert [one.stream.id for one in await claim(context, "ing-next")] == [stream_id]
 
 
@@ -103,12 +102,12 @@ async def test_a_stopped_pull_is_stopped_once_it_is_stored(context: Context, ten
     stream_id = await connect(context, tenant)
     await claim(context)
     async with context.db.transaction() as session:
-        await streams.media_flows(session, stream_id, "h264")
+        await publishing.media_flows(session, stream_id, "h264")
         await recording.spool_opened(session, stream_id, "spl-a")
-        assert await streams.wanted_streams(session, [stream_id]) == {stream_id}
+        assert await publishing.wanted_streams(session, [stream_id]) == {stream_id}
     await want(context, stream_id, False)
     async with context.db.transaction() as session:
-        assert await streams.wanted_streams(session, [stream_id]) == set()
+        assert await publishing.wanted_streams(session, [stream_id]) == set()
     await end(context, stream_id)
     assert (await rows(context, stream_id))[0].status == "connected"
     async with context.db.transaction() as session:
@@ -148,7 +147,7 @@ async def test_a_pulled_stream_takes_no_publisher(context: Context, tenant: Tena
     stream_id = await connect(context, tenant)
     async with context.db.transaction() as session:
         with pytest.raises(Conflict, match="takes no publisher"):
-            await streams.attach_publisher(session, stream_id, "ing-a", "pub-a")
+            await publishing.attach_publisher(session, stream_id, "ing-a", "pub-a")
 
 
 async def test_a_channel_of_a_session_is_not_started_alone(context: Context, tenant: Tenant) -> None:

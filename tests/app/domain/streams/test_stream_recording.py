@@ -9,7 +9,7 @@ from app.domain.sessions.models import CaptureSession
 from app.domain.sessions.states import Status
 from app.domain.streams import recording
 from app.domain.streams.models import Segment, StreamSpool
-from app.domain.streams.service import attach_publisher, lose_publisher
+from app.domain.streams.publishing import attach_publisher, lose_publisher
 from app.process import Context
 from tests.fixtures.factories import (
     PUBLISHER,

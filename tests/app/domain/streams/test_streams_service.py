@@ -9,6 +9,7 @@ from app.base.errors import Conflict, IllegalMove, NotFound
 from app.base.ids import utc_now
 from app.domain.sessions.models import CaptureSession
 from app.domain.sessions.service import lock_session
+from app.domain.streams import ending, publishing
 from app.domain.streams import service as streams
 from app.domain.streams.models import Stream
 from app.process import Context
@@ -40,7 +41,7 @@ async def tenant(context: Context) -> Tenant:
 
 async def attach(context: Context, stream_id: str, publisher: str = PUBLISHER) -> None:
     async with context.db.transaction() as session:
-        await streams.attach_publisher(session, stream_id, publisher, publication_of(publisher))
+        await publishing.attach_publisher(session, stream_id, publisher, publication_of(publisher))
 
 
 async def change_stream(context: Context, stream_id: str, **values: Any) -> None:
@@ -58,7 +59,7 @@ async def test_the_first_media_of_any_stream_makes_the_session_active_once(
 
     async def first_frame(stream_id: str) -> None:
         async with context.db.transaction() as session:
-            await streams.media_flows(session, stream_id, "opus")
+            await publishing.media_flows(session, stream_id, "opus")
 
     await asyncio.gather(*(first_frame(stream_id) for stream_id in opened.values()))
     events = [event for event in await events_of(context, session_id) if event.name.endswith(".active")]
@@ -106,7 +107,7 @@ async def test_only_the_holder_gives_a_stream_up(context: Context, tenant: Tenan
     _, opened = await make_active(context, tenant)
     (stream_id,) = opened.values()
     async with context.db.transaction() as session:
-        await streams.detach_publisher(session, stream_id, "pub-other", ended=True)
+        await publishing.detach_publisher(session, stream_id, "pub-other", ended=True)
     assert (await stream_row(context, stream_id)).publisher_state == "live"
     await detach(context, stream_id)
     held = await stream_row(context, stream_id)
@@ -157,9 +158,9 @@ async def test_heartbeats_keep_a_publication_and_silence_loses_it(context: Conte
     await change_stream(context, kept, publication="pub-kept", publisher_seen_at=LONG_AGO)
     await change_stream(context, silent, publication="pub-silent", publisher_seen_at=LONG_AGO)
     async with context.db.transaction() as session:
-        await streams.publishers_alive(session, PUBLISHER, ["pub-kept", "pub-of-nobody"])
+        await publishing.publishers_alive(session, PUBLISHER, ["pub-kept", "pub-of-nobody"])
     async with context.db.transaction() as session:
-        assert await streams.lose_silent_publishers(session, 10) == 1
+        assert await publishing.lose_silent_publishers(session, 10) == 1
     assert (await stream_row(context, kept)).publisher_state == "live"
     lost = await stream_row(context, silent)
     assert (lost.publisher_state, lost.publisher) == ("lost", None)
@@ -173,9 +174,9 @@ async def test_a_publication_thought_lost_that_is_heard_again_holds_its_stream_a
     (stream_id,) = opened.values()
     await change_stream(context, stream_id, publisher_seen_at=LONG_AGO)
     async with context.db.transaction() as session:
-        await streams.lose_silent_publishers(session, 10)
+        await publishing.lose_silent_publishers(session, 10)
     async with context.db.transaction() as session:
-        await streams.publishers_alive(session, PUBLISHER, [publication_of(PUBLISHER)])
+        await publishing.publishers_alive(session, PUBLISHER, [publication_of(PUBLISHER)])
     held = await stream_row(context, stream_id)
     assert (held.publisher_state, held.publisher) == ("live", PUBLISHER)
 
@@ -187,7 +188,7 @@ async def test_a_publication_that_was_given_up_is_not_revived_by_a_late_heartbea
     (stream_id,) = opened.values()
     await detach(context, stream_id, ended=False)
     async with context.db.transaction() as session:
-        await streams.publishers_alive(session, PUBLISHER, [publication_of(PUBLISHER)])
+        await publishing.publishers_alive(session, PUBLISHER, [publication_of(PUBLISHER)])
     assert (await stream_row(context, stream_id)).publisher_state == "lost"
 
 
@@ -199,15 +200,15 @@ async def test_a_late_goodbye_leaves_the_next_publication_of_the_same_process_al
     (stream_id,) = opened.values()
     await change_stream(context, stream_id, publisher_seen_at=LONG_AGO)
     async with context.db.transaction() as session:
-        await streams.lose_silent_publishers(session, 10)
-        await streams.attach_publisher(session, stream_id, PUBLISHER, "pub-again")
+        await publishing.lose_silent_publishers(session, 10)
+        await publishing.attach_publisher(session, stream_id, PUBLISHER, "pub-again")
     await detach(context, stream_id)
     async with context.db.transaction() as session:
-        await streams.publishers_alive(session, PUBLISHER, [publication_of(PUBLISHER)])
+        await publishing.publishers_alive(session, PUBLISHER, [publication_of(PUBLISHER)])
     row = await stream_row(context, stream_id)
     assert (row.publisher_state, row.publication) == ("live", "pub-again")
     async with context.db.transaction() as session:
-        await streams.detach_publisher(session, stream_id, "pub-again", ended=True)
+        await publishing.detach_publisher(session, stream_id, "pub-again", ended=True)
     assert (await stream_row(context, stream_id)).publisher_state == "ended"
 
 
@@ -216,7 +217,7 @@ async def test_a_session_that_fails_stops_its_streams(context: Context, tenant: 
     opened = await start_session(context, session_id, BOTH)
     async with context.db.transaction() as session:
         capture = await lock_session(session, session_id)
-        await streams.fail_session(session, capture, "no_media", "no channel sent media in time")
+        await ending.fail_session(session, capture, "no_media", "no channel sent media in time")
     assert await status_of(context, session_id) == "failed"
     assert [(await stream_row(context, one)).status for one in opened.values()] == ["stopped", "stopped"]
     with pytest.raises(Conflict):
@@ -245,7 +246,7 @@ async def test_sessions_that_nobody_will_end(context: Context, tenant: Tenant) -
                     .values(publisher_state=state, publisher_changed_at=utc_now() - changed)
                 )
         async with context.db.transaction() as session:
-            found = await streams.abandoned_sessions(session, resume_seconds=600, ended_seconds=5)
+            found = await ending.abandoned_sessions(session, resume_seconds=600, ended_seconds=5)
         assert (session_id in found) == abandoned, states
 
 
@@ -253,11 +254,11 @@ async def test_statuses_of_streams_and_what_is_not_there(context: Context, tenan
     session_id, opened = await make_active(context, tenant)
     (stream_id,) = opened.values()
     async with context.db.transaction() as session:
-        assert await streams.wanted_streams(session, [stream_id, "rts-none"]) == {stream_id}
+        assert await publishing.wanted_streams(session, [stream_id, "rts-none"]) == {stream_id}
         with pytest.raises(NotFound):
             await streams.get_stream(session, "acc-other", stream_id)
         with pytest.raises(NotFound):
-            await streams.attach_publisher(session, "rts-none", PUBLISHER, "pub-none")
+            await publishing.attach_publisher(session, "rts-none", PUBLISHER, "pub-none")
         assert (await session.get_one(CaptureSession, session_id)).status == "active"
 
 
