@@ -13,8 +13,7 @@ from PIL import Image
 from app.base.settings import Settings
 from app.media.pcm import SAMPLE_RATE_HZ, Utterance, UtteranceCutter
 from bench.understanding_latency import part_of
-from bench.understanding_streams import SCREENS, SPEECH
-from tests.fixtures.desktops import desktop
+from bench.understanding_streams import SCREENS, SPEECH, drawn
 from tests.fixtures.media import read_speech
 from workers.engines.registry import open_screen_text_engine, open_speech_engine
 
@@ -66,9 +65,9 @@ def spoken() -> list[Utterance]:
 
 def _pictures() -> Sequence[bytes]:
     found = []
-    for title, lines in SCREENS:
+    for number in range(len(SCREENS)):
         file = io.BytesIO()
-        Image.fromarray(desktop(title, lines)).save(file, "JPEG", quality=92)
+        Image.fromarray(drawn(number)).save(file, "JPEG", quality=92)
         found.append(file.getvalue())
     return found
 

@@ -36,6 +36,8 @@ SCREENS = (
     ("README.md - Editor", ("Installation", "Run pip install opencapture", "Then start the server")),
     ("Chat - #support", ("Customer cannot log in", "Ana: looking into it", "Ben: password was expired")),
 )
+# Each screen has so many lines more, of its own words: reading takes its time by the line.
+LINES_MORE = 12
 RULES = (
     "The mailbox is open",
     "A build or test run fails",
@@ -176,7 +178,7 @@ def _shown(turn: int) -> tuple[list[EncodedFrame], float]:
     seconds = SCREEN_SECONDS * len(SCREENS)
 
     def draw(at: float, width: int, height: int) -> Picture:
-        return _drawn((int(at / SCREEN_SECONDS) + turn) % len(SCREENS))
+        return drawn((int(at / SCREEN_SECONDS) + turn) % len(SCREENS))
 
     frames = video_frames(
         Codec.H264,
@@ -192,6 +194,11 @@ def _shown(turn: int) -> tuple[list[EncodedFrame], float]:
 
 
 @cache
-def _drawn(number: int) -> Picture:
+def drawn(number: int) -> Picture:
+    """One of the screens."""
     title, lines = SCREENS[number]
-    return desktop(title, lines)
+    words = [word for line in (title, *lines) for word in line.split()]
+    more = [
+        f"{row} {words[row % len(words)]} of {words[(row * 3 + 1) % len(words)]}" for row in range(LINES_MORE)
+    ]
+    return desktop(title, [*lines, *more])
