@@ -58,6 +58,16 @@ async def take_notes(database_url: str) -> list[Note]:
     return sorted((Note(*tuple(row)[:4], float(row[4])) for row in rows), key=lambda note: note.at)
 
 
+async def rows_waiting(database_url: str) -> int:
+    """How many utterances and windows have not been understood yet."""
+    connection = await _connect(database_url)
+    count: int = await connection.fetchval(
+        "select (select count(*) from speech_chunks) + (select count(*) from index_windows)"
+    )
+    await connection.close()
+    return count
+
+
 async def _connect(database_url: str) -> asyncpg.Connection:
     return await asyncpg.connect(
         database_url.replace("postgresql+asyncpg://", "postgresql://", 1), timeout=10

@@ -15,18 +15,20 @@ from numpy.typing import NDArray
 
 from app.media.frames import Codec, EncodedFrame
 from app.media.pcm import SAMPLE_RATE_HZ, Utterance, UtteranceCutter
+from bench.traced import rows_waiting
 from tests.fixtures.capture import DISPLAY, MIC, CaptureDriver, Publication, capture_driver
 from tests.fixtures.desktops import Picture, desktop
 from tests.fixtures.media import OPUS_RATE_HZ, opus_packets, read_speech, video_frames
 from tests.fixtures.publisher import EncodedTrack
 from tests.fixtures.stack import RunningStack
 
-SPEECH = ("two_cities.wav", "beckett.wav")
+SPEECH = ("beckett.wav", "two_cities.wav")
 SCREEN_SECONDS = 5.0  # so long each screen is shown
 WINDOW = {"time": 5, "frame_count": 2}
 FRAMES_PER_SECOND = 5
-# What is said or shown last is understood in this time, or not at all.
-AFTERWARDS_SECONDS = 5.0
+# Of silence, in which the last utterance ends.
+AFTERWARDS_SECONDS = 4.0
+UNDERSTOOD_SECONDS = 60.0  # until all that was said and shown is understood, however late
 PROMPT = "What is the person working on?"
 SCREENS = (
     ("Terminal - make test", ("Build failed", "error: cannot find module foo", "3 tests failed, 21 passed")),
@@ -94,11 +96,19 @@ async def run_streams(stack: RunningStack, *, speaking: int, showing: int, secon
                 publication = await _show(driver, heard, shown[number - speaking], connection_id)
             opened.push_async_callback(publication.publisher.close)
         await asyncio.sleep(seconds + AFTERWARDS_SECONDS)
+        await _until_understood(stack)
         for driver in drivers:
             await driver.stop()
         for driver in drivers:
             await driver.wait_for("stopped", "exported")
     return heard
+
+
+async def _until_understood(stack: RunningStack) -> None:
+    for _ in range(round(UNDERSTOOD_SECONDS)):
+        if not await rows_waiting(stack.database_url):
+            break
+        await asyncio.sleep(1.0)
 
 
 @asynccontextmanager
@@ -160,7 +170,7 @@ async def _published(driver: CaptureDriver, channel: Json, track: EncodedTrack) 
 def _said(shift: float, seconds: float) -> tuple[EncodedTrack, list[Utterance]]:
     """Read speech, over and over, from `shift` of it on, and its utterances; then silence, which ends the
     last of them."""
-    silence = np.zeros(round(AFTERWARDS_SECONDS * 3 * OPUS_RATE_HZ), np.float32)
+    silence = np.zeros(round((AFTERWARDS_SECONDS + UNDERSTOOD_SECONDS) * OPUS_RATE_HZ), np.float32)
     sound = np.concatenate([_speech(OPUS_RATE_HZ, shift, seconds), silence])
     cutter = UtteranceCutter()
     said = cutter.feed(_speech(SAMPLE_RATE_HZ, shift, seconds), 0) + cutter.flush()
