@@ -47,6 +47,10 @@ celery_app.conf.update(
     },
 )
 
+# What is said of live streams goes first, then their pictures; the lowest number is taken first.
+_PRIORITIES = {Job.INDEX_WINDOW: 0, Job.MATCH_RECORD: 0, Job.KEEP_HOUSE: 0, Job.READ_SCREEN: 3}
+_USUAL_PRIORITY = 6
+
 
 def _register(job: Job) -> None:
     def execute(subject_id: str) -> None:
@@ -63,7 +67,13 @@ for _job in Job:
 
 def ring(job: Job, subject_id: str, *, expires_seconds: float | None = None) -> None:
     """Send a job to Celery. Raises kombu's `OperationalError` when the broker is away."""
-    celery_app.send_task(job.value, args=[subject_id], expires=expires_seconds, retry=False)
+    celery_app.send_task(
+        job.value,
+        args=[subject_id],
+        expires=expires_seconds,
+        retry=False,
+        priority=_PRIORITIES.get(job, _USUAL_PRIORITY),
+    )
 
 
 @setup_logging.connect

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 from kombu import pools
+from kombu.transport.redis import PRIORITY_STEPS
 
 from tests.fixtures.servers import Servers
 from workers.main import celery_app
@@ -26,9 +27,11 @@ class Broker:
         self.come_back()
 
     def rung(self) -> list[tuple[str, str]]:
-        """Job and subject of each message, oldest first."""
+        """Job and subject of each message, in the order in which a worker takes them."""
+        queues = [QUEUE, *(f"{QUEUE}\x06\x16{priority}" for priority in PRIORITY_STEPS[1:])]
+        waiting = [text for queue in queues for text in reversed(self._redis.lrange(queue, 0, -1))]
         found = []
-        for text in reversed(self._redis.lrange(QUEUE, 0, -1)):
+        for text in waiting:
             message = json.loads(text)
             args, _, _ = json.loads(base64.b64decode(message["body"]))
             found.append((message["headers"]["task"], args[0]))

@@ -85,11 +85,12 @@ class WhisperLocal:
 def _open_model(name: str | None, parallel: int) -> Any:
     location = _located(name)
     try:
-        from faster_whisper import WhisperModel  # seconds to import: only where speech is recognised
+        # Seconds to import: only where speech is recognised.
+        from workers.engines.short_whisper import ShortWhisper
     except ImportError as error:
         raise ModelMissing("faster-whisper is not installed: pip install 'opencapture[speech]'") from error
     try:
-        return WhisperModel(location, device="cpu", compute_type="int8", cpu_threads=1, num_workers=parallel)
+        return ShortWhisper(location, device="cpu", compute_type="int8", cpu_threads=1, num_workers=parallel)
     except ValueError as error:
         raise ModelMissing(f"There is no speech model named {location!r}.", field="speech_model") from error
     except (OSError, RuntimeError) as error:

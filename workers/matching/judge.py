@@ -72,7 +72,7 @@ def signs_of(rules: Sequence[str], evidence: Evidence, likeness: Likeness | None
     parts = list(evidence.parts) or [evidence.whole]
     near = np.zeros((len(read), len(parts)), np.float32)
     if likeness is not None:
-        vectors = _vectors([*(rule.text for rule in read), *parts], likeness)
+        vectors = vectors_of([*(rule.text for rule in read), *parts], likeness)
         near = vectors[: len(read)] @ vectors[len(read) :].T
     return [_best(rule, parts, near[number], evidence) for number, rule in enumerate(read)]
 
@@ -123,11 +123,13 @@ def _confidence(signs: Signs, with_meaning: bool) -> float:
     return round(1 / (1 + math.exp(-max(-30.0, min(30.0, weighed)))), 3)
 
 
-def _vectors(texts: Sequence[str], likeness: Likeness) -> NDArray[np.float32]:
-    unknown = [text for text in dict.fromkeys(texts) if text not in _kept]
+def vectors_of(texts: Sequence[str], likeness: Likeness) -> NDArray[np.float32]:
+    """Their vectors, of which those of late are kept. Raises what `likeness` raises."""
+    # Other threads fill and clear what is kept.
+    known = {text: _kept.get(text) for text in texts}
+    unknown = [text for text, vector in known.items() if vector is None]
     fresh = dict(zip(unknown, likeness(unknown), strict=True)) if unknown else {}
-    found = np.array([fresh[text] if text in fresh else _kept[text] for text in texts], np.float32)
     if len(_kept) + len(fresh) > KEPT_VECTORS:
         _kept.clear()
     _kept.update(fresh)
-    return found
+    return np.array([fresh[text] if text in fresh else known[text] for text in texts], np.float32)

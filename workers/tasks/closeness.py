@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from app.base.settings import Settings
 from app.engines.registry import open_sentence_engine
 from workers.describing.screens import Closeness
+from workers.matching.judge import vectors_of
 
 
 def closeness_to(settings: Settings, prompt: str) -> Closeness:
@@ -12,7 +13,7 @@ def closeness_to(settings: Settings, prompt: str) -> Closeness:
     engine = open_sentence_engine(settings)
 
     def closeness(texts: Sequence[str]) -> list[float]:
-        vectors = engine.encode([prompt, *texts])
+        vectors = vectors_of([prompt, *texts], engine.encode)
         return [float(value) for value in vectors[1:] @ vectors[0]]
 
     return closeness

@@ -3,7 +3,9 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from datetime import timedelta
 
+from app.base.ids import utc_now
 from app.domain.indexes.models import IndexWindow, SceneIndex, ScreenFrame
 from app.domain.indexes.service import Found, latest_record
 from app.domain.indexes.windows import screens_of
@@ -17,24 +19,29 @@ from workers.tasks.read_screen import read_screen
 
 logger = logging.getLogger(__name__)
 
+LATE_SECONDS = 2.0  # a window that has waited so long is one of too many
+
 
 async def found_on_screens(context: Context, index: SceneIndex, window: IndexWindow) -> list[Found]:
     """One record for the window; none where its pictures were deleted."""
     async with context.db.transaction() as session:
         last = await latest_record(session, index.id, before_us=window.start_us)
-    shown = await _shown(context, window.frames)
+    is_late = utc_now() - window.created_at > timedelta(seconds=LATE_SECONDS)
+    shown = await _shown(context, window.frames, is_late=is_late)
     if not shown:
         return []
-    before = await _shown(context, last.details["frame_ids"][-1:]) if last else []
+    before = await _shown(context, last.details["frame_ids"][-1:], is_late=is_late) if last else []
     described = await _describe(context, index.prompt, shown, before[-1] if before else None)
     source_id = f"window:{window.start_us}"
     return [Found(source_id, window.start_us, window.end_us, described.text, described.details)]
 
 
-async def _shown(context: Context, frame_ids: Sequence[str]) -> list[Shown]:
-    """The pictures in order, each read; what is not read yet is read now, its own job being late."""
+async def _shown(context: Context, frame_ids: Sequence[str], *, is_late: bool) -> list[Shown]:
+    """The pictures in order; what is not read yet is read now. Of a window that is late that is the last
+    alone: the others show no text."""
+    wanted = frame_ids[-1:] if is_late else frame_ids
     async with context.db.transaction() as session:
-        unread = [frame.id for frame in await screens_of(session, frame_ids) if frame.lines is None]
+        unread = [frame.id for frame in await screens_of(session, wanted) if frame.lines is None]
     for frame_id in unread:
         await read_screen(context, frame_id)
     async with context.db.transaction() as session:

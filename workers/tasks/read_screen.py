@@ -3,7 +3,9 @@
 import asyncio
 import logging
 from dataclasses import asdict
+from datetime import timedelta
 
+from app.base.ids import utc_now
 from app.domain.indexes.models import ScreenFrame
 from app.domain.indexes.windows import save_lines
 from app.engines.contract import EngineError
@@ -11,20 +13,34 @@ from app.process import Context
 from app.storage.contract import ObjectMissing
 from workers.engines.contract import ScreenLine
 from workers.engines.registry import open_screen_text_engine
-from workers.tasks.cores import cores
+from workers.tasks.cores import Cores, cores
 
 logger = logging.getLogger(__name__)
+
+# A picture that has waited so long for its job is late: the window that needs it reads it.
+LATE_SECONDS = 5.0
+# The engine reads one picture after the other: who waits for it takes no core meanwhile.
+_reader = Cores(1, patience_seconds=None)
+
+
+async def read_new_screen(context: Context, frame_id: str) -> None:
+    """Read a picture as soon as it is there, so that its window need not; under load they are thinned out."""
+    async with context.db.transaction() as session:
+        frame = await session.get(ScreenFrame, frame_id)
+    if frame is not None and utc_now() - frame.created_at < timedelta(seconds=LATE_SECONDS):
+        await read_screen(context, frame_id)
 
 
 async def read_screen(context: Context, frame_id: str) -> None:
     """Save the picture's lines; harmless when run again, and for a picture that was deleted."""
-    async with context.db.transaction() as session:
-        frame = await session.get(ScreenFrame, frame_id)
-    if frame is None or frame.lines is not None:
-        return
-    lines = await _read(context, frame.storage_key)
-    async with context.db.transaction() as session:
-        await save_lines(session, frame_id, [asdict(line) for line in lines])
+    async with _reader:
+        async with context.db.transaction() as session:
+            frame = await session.get(ScreenFrame, frame_id)
+        if frame is None or frame.lines is not None:
+            return  # perhaps by another job, while this one waited
+        lines = await _read(context, frame.storage_key)
+        async with context.db.transaction() as session:
+            await save_lines(session, frame_id, [asdict(line) for line in lines])
 
 
 async def _read(context: Context, storage_key: str) -> list[ScreenLine]:

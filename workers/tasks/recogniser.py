@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from app.base.settings import Settings
 from workers.engines.contract import Transcript
 from workers.engines.registry import decodes_at_once, open_speech_engine
+from workers.tasks.cores import cores
 
 REMEMBERED = 64  # pieces of sound
 
@@ -32,9 +33,12 @@ class Recogniser:
         heard = self._heard.get(key)
         if heard is None or (heard.done() and (heard.cancelled() or heard.exception() is not None)):
             engine = open_speech_engine(self._settings)
-            heard = asyncio.get_running_loop().run_in_executor(
-                self._threads, lambda: engine.transcribe(samples, language=language)
-            )
+
+            def transcribe() -> Transcript:
+                with cores.speech():
+                    return engine.transcribe(samples, language=language)
+
+            heard = asyncio.get_running_loop().run_in_executor(self._threads, transcribe)
             self._heard[key] = heard
             while len(self._heard) > REMEMBERED:
                 self._heard.popitem(last=False)

@@ -11,14 +11,14 @@ from workers.tasks.index_window import index_window
 from workers.tasks.keep_house import keep_house
 from workers.tasks.match_record import match_record
 from workers.tasks.mix_sound import mix_sound
-from workers.tasks.read_screen import read_screen
+from workers.tasks.read_screen import read_new_screen
 from workers.tasks.request_export import request_session_export
 from workers.tasks.run_operation import run_operation
 from workers.tasks.tidy_export import tidy_export
 from workers.tasks.tidy_operation import tidy_operation
 
 TASKS: dict[Job, Callable[[Context, str], Coroutine[Any, Any, None]]] = {
-    Job.READ_SCREEN: read_screen,
+    Job.READ_SCREEN: read_new_screen,
     Job.INDEX_WINDOW: index_window,
     Job.MATCH_RECORD: match_record,
     Job.EMBED_PASSAGES: embed_passages,

@@ -12,6 +12,7 @@ from tests.fixtures.media import beeps, read_speech, tone
 from tests.fixtures.spoken_words import BECKETT, TWO_CITIES, word_error_rate
 from workers.engines import whisper_local
 from workers.engines.contract import LanguageUnsupported, Transcript
+from workers.engines.short_whisper import without_padding
 from workers.engines.whisper_local import WhisperLocal
 
 # The product's goal with the smallest model; measured: 0 to 4 %.
@@ -126,3 +127,15 @@ def test_without_the_package_the_error_says_what_to_install(monkeypatch: pytest.
     monkeypatch.setattr(whisper_local, "_PACKAGED_MODEL", "no_such_package")
     with pytest.raises(ModelMissing, match="pip install"):
         WhisperLocal(None).load()
+
+
+@pytest.mark.parametrize(
+    ("filled", "kept"), [(0, 1000), (300, 1000), (801, 1102), (2800, 3000), (3000, 3000)]
+)
+def test_empty_frames_are_not_encoded(filled: int, kept: int) -> None:
+    features = np.zeros((80, 3000), np.float32)
+    features[40, :filled] = 0.5
+    for one in (features, features[None]):
+        short = without_padding(one)
+        assert short.shape[-1] == kept
+        assert np.array_equal(short, one[..., :kept])

@@ -1,14 +1,16 @@
 """Pictures of rendered desktops, read by the real engine, become records and frames."""
 
+import asyncio
 import io
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from app.base.ids import new_id
+from app.base.ids import new_id, utc_now
 from app.domain.indexes.models import IndexRecord, IndexWindow, ScreenFrame
 from app.domain.indexes.windows import add_screen, add_window, ring_due_windows
 from app.domain.outbox.models import OutboxMessage
@@ -17,8 +19,10 @@ from app.storage.keys import screen_key
 from tests.fixtures.desktops import Picture, desktop
 from tests.fixtures.factories import clear_jobs, jobs_of, make_active, make_tenant
 from tests.fixtures.indexing import AT_US, SECOND, make_index
+from workers.engines.contract import ScreenLine
+from workers.tasks import read_screen as reading
 from workers.tasks.index_window import MAX_ATTEMPTS, index_window
-from workers.tasks.read_screen import read_screen
+from workers.tasks.read_screen import read_new_screen, read_screen
 
 BUILD = desktop("Terminal - make test", ["Build failed", "error: cannot find module foo", "3 tests failed"])
 MAIL = desktop("Mail - Inbox", ["Messages", "Lunch on Friday?", "Your invoice is ready"])
@@ -158,3 +162,51 @@ async def test_a_window_that_waits_too_long_is_rung_for_again(indexed: Indexed) 
         async with indexed.context.db.transaction() as session:
             await ring_due_windows(session)
     assert await jobs_of(indexed.context, "index_window") == [window_id]
+
+
+async def aged(indexed: Indexed, table: type[Any], row_id: str) -> None:
+    """Let the row be a minute older than it is."""
+    async with indexed.context.db.transaction() as session:
+        await session.execute(
+            update(table).where(table.id == row_id).values(created_at=utc_now() - timedelta(minutes=1))
+        )
+
+
+async def texts_read(indexed: Indexed) -> list[bool]:
+    """Of each picture, in order, whether it has been read."""
+    frames = await indexed.all(ScreenFrame, ScreenFrame.at_us)
+    return [frame.lines is not None for frame in frames]
+
+
+async def test_of_a_window_that_is_late_the_last_picture_is_read(indexed: Indexed) -> None:
+    window_id = await indexed.window(0, await indexed.picture(BUILD, 0), await indexed.picture(MAIL, 4))
+    await aged(indexed, IndexWindow, window_id)
+    await index_window(indexed.context, window_id)
+    (record,) = await indexed.records()
+    assert "Mail - Inbox" in record.text
+    assert "Shown in between" not in record.text
+    assert await texts_read(indexed) == [False, True]
+
+
+async def test_a_new_picture_is_read_at_once_and_a_late_one_is_left_to_its_window(indexed: Indexed) -> None:
+    late, new = await indexed.picture(BUILD, 0), await indexed.picture(MAIL, 4)
+    await aged(indexed, ScreenFrame, late)
+    for frame_id in (late, new, "frm-none"):
+        await read_new_screen(indexed.context, frame_id)
+    assert await texts_read(indexed) == [False, True]
+
+
+async def test_two_that_want_a_picture_at_once_have_it_read_once(
+    indexed: Indexed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, read = reading.open_screen_text_engine(indexed.context.settings), list[int]()
+
+    class Counting:
+        def read(self, picture: bytes) -> list[ScreenLine]:
+            read.append(len(picture))
+            return engine.read(picture)
+
+    monkeypatch.setattr(reading, "open_screen_text_engine", lambda settings: Counting())
+    frame_id = await indexed.picture(BUILD, 0)
+    await asyncio.gather(*(read_screen(indexed.context, frame_id) for _ in range(3)))
+    assert (len(read), await texts_read(indexed)) == (1, [True])

@@ -1,0 +1,58 @@
+import asyncio
+from threading import Event, Thread
+
+from tests.fixtures.eventually import eventually
+from workers.tasks.cores import Cores
+
+
+async def work(cores: Cores, begun: list[str], name: str, end: asyncio.Event) -> None:
+    async with cores:
+        begun.append(name)
+        await end.wait()
+
+
+async def test_others_wait_for_a_core_in_their_order() -> None:
+    cores, begun = Cores(2, patience_seconds=None), list[str]()
+    ends = {name: asyncio.Event() for name in "abcd"}
+    async with asyncio.TaskGroup() as group:
+        tasks = {name: group.create_task(work(cores, begun, name, end)) for name, end in ends.items()}
+        await eventually(lambda: begun == ["a", "b"])
+        tasks["c"].cancel()  # who gives up holds nobody up
+        ends["a"].set()
+        await eventually(lambda: begun == ["a", "b", "d"])
+        for end in ends.values():
+            end.set()
+
+
+async def test_speech_takes_a_core_at_once_and_others_wait_for_it() -> None:
+    cores, begun = Cores(1, patience_seconds=None), list[str]()
+    spoken, ended, end = Event(), Event(), asyncio.Event()
+
+    def speak() -> None:
+        with cores.speech(), cores.speech():  # more than there are cores
+            spoken.set()
+            assert ended.wait(30)
+
+    speaking = Thread(target=speak)
+    speaking.start()
+    assert await asyncio.to_thread(spoken.wait, 30)
+    working = asyncio.create_task(work(cores, begun, "picture", end))
+    await asyncio.sleep(0)
+    assert begun == []
+    ended.set()
+    await eventually(lambda: begun == ["picture"])
+    end.set()
+    await working
+    await asyncio.to_thread(speaking.join)
+
+
+async def test_nobody_waits_longer_than_patience_lasts() -> None:
+    cores, begun, end = Cores(1, patience_seconds=0.05), list[str](), asyncio.Event()
+    end.set()
+    with cores.speech():
+        async with asyncio.timeout(30):
+            await work(cores, begun, "first", end)
+            await work(cores, begun, "second", end)
+    async with asyncio.timeout(30):
+        await work(cores, begun, "third", end)  # all cores were given back
+    assert begun == ["first", "second", "third"]
