@@ -6,7 +6,7 @@ from functools import cache
 from app.base.settings import Settings
 from app.engines.contract import Engine, EngineError
 from app.engines.registry import open_sentence_engine
-from workers.engines.contract import ScreenTextEngine, SpeechEngine
+from workers.engines.contract import LanguageEngine, ScreenTextEngine, SpeechEngine
 
 
 def decodes_at_once(settings: Settings) -> int:
@@ -23,6 +23,20 @@ def open_speech_engine(settings: Settings) -> SpeechEngine:
 def open_screen_text_engine(settings: Settings) -> ScreenTextEngine:
     """The engine that reads screens."""
     return _rapidocr()
+
+
+def open_language_engine(settings: Settings) -> LanguageEngine | None:
+    """The engine that puts evidence into words; None where the settings name none."""
+    if not settings.language_url:
+        return None
+    return _openai_compatible(
+        settings.language_url,
+        settings.language_key.get_secret_value() if settings.language_key else None,
+        settings.language_model,
+        settings.language_timeout_seconds,
+        settings.language_requests,
+        settings.language_pictures,
+    )
 
 
 def warm_engines(settings: Settings) -> dict[str, str]:
@@ -56,3 +70,19 @@ def _rapidocr() -> ScreenTextEngine:
     from workers.engines.rapidocr_local import RapidOcrLocal
 
     return RapidOcrLocal()
+
+
+@cache
+def _openai_compatible(
+    url: str, key: str | None, model: str, timeout_seconds: float, requests_at_once: int, pictures: bool
+) -> LanguageEngine:
+    from workers.engines.openai_compatible import OpenAiCompatible
+
+    return OpenAiCompatible(
+        url,
+        key=key,
+        model=model,
+        timeout_seconds=timeout_seconds,
+        requests_at_once=requests_at_once,
+        pictures=pictures,
+    )
