@@ -62,7 +62,7 @@ class ChatCompletions:
                 status = client.get(f"{self._base}/models").status_code
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise _unreachable(error) from error
-        if status in (401, 403) or status >= 500:
+        if status in (401, 403) or (status >= 500 and status != httpx.codes.NOT_IMPLEMENTED):
             raise self._refusal(status, {})
 
     async def ask(self, question: Question) -> str:
