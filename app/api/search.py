@@ -15,6 +15,8 @@ from app.api.times import read_unix_us
 from app.base.errors import InvalidRequest
 from app.domain.assets.models import Asset
 from app.domain.passages.models import Passage
+from app.domain.search.fields import filter_passages
+from app.domain.search.filters import read_filter
 from app.domain.search.service import MAX_QUERY_CHARACTERS, MAX_RESULTS, Match, Question, search_passages
 from app.domain.streams.models import Stream
 from app.engines.contract import EngineError
@@ -45,6 +47,7 @@ class SearchRequest(BaseModel):
     dynamic_score_percentage: Annotated[float | None, Field(ge=0, le=100)] = None
     start: float | None = None
     end: float | None = None
+    filter: Any = None
 
     @property
     def limit(self) -> int:
@@ -120,8 +123,13 @@ class Searcher:
             wanted.score_threshold or 0.0,
             wanted.dynamic_score_percentage,
         )
-        of_account = Passage.account_id == self.account_id
-        return await search_passages(self.session, question, of_account, of_owner, *wanted.narrowing(clock))
+        which = [
+            Passage.account_id == self.account_id,
+            of_owner,
+            *wanted.narrowing(clock),
+            *await filter_passages(self.session, self.account_id, read_filter(wanted.filter)),
+        ]
+        return await search_passages(self.session, question, *which)
 
     async def _vector(self, wanted: SearchRequest) -> list[float] | None:
         if wanted.by_words_alone or not (wanted.query or "").strip():
