@@ -19,6 +19,7 @@ from app.domain.search.fields import filter_passages
 from app.domain.search.filters import read_filter
 from app.domain.search.service import MAX_QUERY_CHARACTERS, MAX_RESULTS, Match, Question, search_passages
 from app.domain.streams.models import Stream
+from app.domain.understanding.named_indexes import narrow_to
 from app.engines.contract import EngineError
 from app.engines.registry import open_sentence_engine
 from app.wire.deps import AppContext, ReadingCaller, Session
@@ -57,15 +58,17 @@ class SearchRequest(BaseModel):
         return min(limit, MAX_RESULTS)
 
     @property
+    def index_id(self) -> str | None:
+        return self.scene_index_id or self.rtstream_index_id
+
+    @property
     def by_words_alone(self) -> bool:
         return self.search_type == "keyword"
 
     def narrowing(self, clock: Literal["unix", "asset"]) -> list[ColumnElement[bool]]:
         """What the request leaves of an owner's passages; `clock` says what its times are."""
         terms: list[ColumnElement[bool]] = []
-        if index_id := self.scene_index_id or self.rtstream_index_id:
-            terms.append(Passage.index_id == index_id)
-        elif kinds := KINDS.get(self.index_type or ""):
+        if not self.index_id and (kinds := KINDS.get(self.index_type or "")):
             terms.append(Passage.kind.in_(kinds))
         if self.start is not None:
             terms.append(Passage.end_us > _as_us(self.start, clock))
@@ -127,9 +130,16 @@ class Searcher:
             Passage.account_id == self.account_id,
             of_owner,
             *wanted.narrowing(clock),
+            *await self._of_index(wanted),
             *await filter_passages(self.session, self.account_id, read_filter(wanted.filter)),
         ]
         return await search_passages(self.session, question, *which)
+
+    async def _of_index(self, wanted: SearchRequest) -> list[ColumnElement[bool]]:
+        """Passages of the index that is asked for, a named one or one that makes records itself."""
+        if not wanted.index_id:
+            return []
+        return [await narrow_to(self.session, self.account_id, wanted.index_id, Passage)]
 
     async def _vector(self, wanted: SearchRequest) -> list[float] | None:
         if wanted.by_words_alone or not (wanted.query or "").strip():

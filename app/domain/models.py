@@ -13,6 +13,7 @@ from app.domain.passages.models import Passage
 from app.domain.sessions.models import CaptureSession, Channel
 from app.domain.streams.models import Pull, Segment, Stream
 from app.domain.transcripts.models import SpeechChunk, Transcription, Utterance
+from app.domain.understanding.models import Analyzer, NamedIndex, Understanding
 from app.domain.uploads.models import Upload
 from app.domain.webhooks.models import (
     WebhookAttempt,
@@ -27,6 +28,7 @@ __all__ = [
     "Alert",
     "AlertFiring",
     "AlertMatch",
+    "Analyzer",
     "ApiKey",
     "Asset",
     "AuditEntry",
@@ -40,6 +42,7 @@ __all__ = [
     "IndexWindow",
     "IngestNode",
     "MixWindow",
+    "NamedIndex",
     "Operation",
     "OutboxHead",
     "OutboxMessage",
@@ -53,6 +56,7 @@ __all__ = [
     "SpeechChunk",
     "Stream",
     "Transcription",
+    "Understanding",
     "Upload",
     "Utterance",
     "WebhookAttempt",

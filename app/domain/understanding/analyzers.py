@@ -85,16 +85,19 @@ def read_analyzers(
     return found
 
 
-def _read(given: Json, segmentation: Json, sampling: Json | None, where: str, taken: set[str]) -> AnalyzerRequest:
-    asked = given.get("type")
-    type_ = _SAME_TYPES.get(asked, asked) if isinstance(asked, str) else ""
+def _read(
+    given: Json, segmentation: Json, sampling: Json | None, where: str, taken: set[str]
+) -> AnalyzerRequest:
+    asked = str(given.get("type"))
+    type_ = _SAME_TYPES.get(asked, asked)
     config = _object(given.get("config"), f"{where}.config")
     prompt = _text(config.get("prompt"), f"{where}.config.prompt", MAX_PROMPT_CHARACTERS)
     model = _text(config.get("model"), f"{where}.config.model", MAX_NAME_CHARACTERS)
     name = _name(given, type_, where, taken)
     if type_ in _WITHOUT_ENGINE:
-        notice = f"no engine of this server does {type_}"
-        return AnalyzerRequest(name, type_, None, prompt, model, given, notice)
+        return AnalyzerRequest(
+            name, type_, None, prompt, model, given, f"no engine of this server does {type_}"
+        )
     if type_ not in _OUTPUT_NAMES:
         known = ", ".join((*_OUTPUT_NAMES, *sorted(_WITHOUT_ENGINE)))
         raise _mistake(f"{where}.type", f"must be one of {known}")
@@ -102,18 +105,22 @@ def _read(given: Json, segmentation: Json, sampling: Json | None, where: str, ta
         extraction = _of_speech(segmentation)
     else:
         own = _object(given.get("sampling"), f"{where}.sampling")
-        extraction = _of_pictures(segmentation, own or sampling or {}, f"{where}.sampling" if own else "sampling")
-    ignored = [key for key, there in (("inputs", given.get("inputs")), ("schema", config.get("schema"))) if there]
+        extraction = _of_pictures(
+            segmentation, own or sampling or {}, f"{where}.sampling" if own else "sampling"
+        )
+    ignored = [
+        key for key, there in (("inputs", given.get("inputs")), ("schema", config.get("schema"))) if there
+    ]
     notice = f"{' and '.join(ignored)} of this analyzer have no effect here" if ignored else None
     return AnalyzerRequest(name, type_, extraction, prompt or _PROMPTS.get(type_), model, given, notice)
 
 
 def _name(given: Json, type_: str, where: str, taken: set[str]) -> str:
-    name = _text(given.get("name"), f"{where}.name", MAX_NAME_CHARACTERS)
-    if name:
-        if name in taken:
-            raise _mistake(f"{where}.name", "is another analyzer's")
-        return name
+    own = _text(given.get("name"), f"{where}.name", MAX_NAME_CHARACTERS)
+    if own in taken:
+        raise _mistake(f"{where}.name", "is another analyzer's")
+    if own:
+        return own
     usual = _OUTPUT_NAMES.get(type_, type_)
     names = [usual, *(f"{usual}-{number}" for number in range(2, MOST_ANALYZERS + 1))]
     return next(one for one in names if one not in taken)
@@ -134,7 +141,9 @@ def _of_pictures(segmentation: Json, sampling: Json, where: str) -> Extraction:
         threshold = _number(segmentation, "threshold", DEFAULT_THRESHOLD, 1, 100, "segmentation")
         return Extraction("shot", {"threshold": threshold, "frame_count": _frames(sampling, 1, None, where)})
     window = _window_seconds(segmentation)
-    return Extraction("time", {"time": window, "frame_count": _frames(sampling, DEFAULT_FRAMES, window, where)})
+    return Extraction(
+        "time", {"time": window, "frame_count": _frames(sampling, DEFAULT_FRAMES, window, where)}
+    )
 
 
 def _check_segmentation(segmentation: Json) -> None:

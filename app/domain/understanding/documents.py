@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Text, case, cast, func, literal
+from sqlalchemy import ColumnElement, SQLColumnExpression, Text, case, cast, func, literal
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from app.domain.indexes.models import IndexRecord
@@ -11,7 +11,7 @@ from app.domain.understanding.analyzers import OCR, SPOKEN_WORDS, VLM
 _INNER = ["frame_ids"]  # of use to whoever makes the next record
 
 
-def document(analyzer_type: ColumnElement[str] | str) -> ColumnElement[Any]:
+def document(analyzer_type: SQLColumnExpression[str] | str) -> ColumnElement[Any]:
     """The document of an `IndexRecord` that an analyzer of this type has found, or a client has given.
 
     Times are no part of it: they are columns.

@@ -135,7 +135,9 @@ def with_groups(schema: Schema, fields: object) -> Schema:
     given: dict[str, list[str]] = {}
     for group, names in fields.items():
         if group not in (*GROUPS, *_OTHER_GROUPS):
-            raise InvalidRequest(f"fields: a group is one of {', '.join(GROUPS)}", field=f"fields.{group}"[:100])
+            raise InvalidRequest(
+                f"fields: a group is one of {', '.join(GROUPS)}", field=f"fields.{group}"[:100]
+            )
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise InvalidRequest(f"fields.{group} must be a list of names", field=f"fields.{group}")
         unknown = [name for name in names if name not in schema]
@@ -225,4 +227,6 @@ def require_field(part: str, name: str, group: str, schema: Schema) -> Json:
 
 def unknown_field(part: str, name: str, schema: Schema) -> InvalidRequest:
     """The refusal of a field that an index does not have."""
-    return InvalidRequest(f"{part}: there is no field {name[:100]}, but {', '.join(schema)}", field=name[:100])
+    return InvalidRequest(
+        f"{part}: there is no field {name[:100]}, but {', '.join(schema)}", field=name[:100]
+    )

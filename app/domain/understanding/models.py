@@ -29,9 +29,7 @@ class Analyzer(Created, Base):
     here does such work, which `notice` says, and where that index was deleted."""
 
     __tablename__ = "analyzers"
-    __table_args__ = (
-        Index("uq_analyzers_understanding_id_name", "understanding_id", "name", unique=True),
-    )
+    __table_args__ = (Index("uq_analyzers_understanding_id_name", "understanding_id", "name", unique=True),)
 
     id: Mapped[str] = mapped_column(primary_key=True)
     understanding_id: Mapped[str] = mapped_column(ForeignKey("understandings.id", ondelete="cascade"))

@@ -112,7 +112,7 @@ async def outputs_of(
 async def get_output(
     session: AsyncSession, understanding: Understanding, name_or_id: str, *, field: str
 ) -> Output:
-    """The output of the analyzer of this name or id. Raises `InvalidRequest` that names the ones there are."""
+    """The output of the analyzer of this name or id. Raises `InvalidRequest` naming those that there are."""
     outputs = (await outputs_of(session, [understanding]))[understanding.id]
     for output in outputs:
         if name_or_id in (output.analyzer.name, output.analyzer.id):
