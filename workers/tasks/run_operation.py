@@ -17,6 +17,7 @@ from workers.tasks.erase import erase
 from workers.tasks.export_display import export_display
 from workers.tasks.export_session import export_session, export_session_failed
 from workers.tasks.export_stream import export_stream
+from workers.tasks.extract_scenes import extract_scenes, extracting_failed
 from workers.tasks.import_upload import import_upload
 from workers.tasks.index_spoken_words import index_spoken_words
 from workers.tasks.lease import Lease
@@ -34,12 +35,14 @@ HANDLERS: dict[OperationKind, Handler] = {
     OperationKind.EXPORT_STREAM: export_stream,
     OperationKind.IMPORT_UPLOAD: import_upload,
     OperationKind.INDEX_SPOKEN_WORDS: index_spoken_words,
+    OperationKind.EXTRACT_SCENES: extract_scenes,
     OperationKind.MAKE_DOWNLOAD: make_download,
     OperationKind.RENDER_TIMELINE: render_timeline,
     OperationKind.ERASE: erase,
 }
 ON_FAILURE: dict[OperationKind, Callable[[Context, Operation], Coroutine[Any, Any, None]]] = {
     OperationKind.EXPORT_SESSION: export_session_failed,
+    OperationKind.EXTRACT_SCENES: extracting_failed,
 }
 
 
