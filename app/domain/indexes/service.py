@@ -137,23 +137,9 @@ async def save_record(
     visual_channels: Sequence[str],
 ) -> IndexRecord | None:
     """Save what was found, once for its source, and emit it; None where it was saved before."""
-    record_id = await session.scalar(
-        insert(IndexRecord)
-        .values(
-            id=new_id("rec"),
-            index_id=index.id,
-            source_id=found.source_id,
-            start_us=found.start_us,
-            end_us=found.end_us,
-            text=found.text,
-            details=found.details,
-        )
-        .on_conflict_do_nothing(index_elements=["index_id", "source_id"])
-        .returning(IndexRecord.id)
-    )
+    record_id = await keep_record(session, index, found)
     if record_id is None:
         return None
-    await add_passages(session, [_findable(record_id, index, found)])
     event = SceneRecorded(
         stream.id,
         stream.name,
@@ -168,6 +154,27 @@ async def save_record(
     seq = await next_seq(session, stream.capture_session_id)
     await emit(session, event, account_id=stream.account_id, route=route, seq=seq)
     return await session.get_one(IndexRecord, record_id)
+
+
+async def keep_record(session: AsyncSession, index: SceneIndex, found: Found) -> str | None:
+    """Save what was found, once for its source, to be searched; its id, None where it was saved before."""
+    record_id: str | None = await session.scalar(
+        insert(IndexRecord)
+        .values(
+            id=new_id("rec"),
+            index_id=index.id,
+            source_id=found.source_id,
+            start_us=found.start_us,
+            end_us=found.end_us,
+            text=found.text,
+            details=found.details,
+        )
+        .on_conflict_do_nothing(index_elements=["index_id", "source_id"])
+        .returning(IndexRecord.id)
+    )
+    if record_id is not None:
+        await add_passages(session, [_findable(record_id, index, found)])
+    return record_id
 
 
 def _findable(record_id: str, index: SceneIndex, found: Found) -> Findable:
