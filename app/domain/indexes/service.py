@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -110,6 +110,19 @@ async def change_prompt(session: AsyncSession, index: SceneIndex, prompt: str) -
         raise InvalidRequest("prompt must not be empty", field="prompt")
     index.prompt, index.prompt_changed_at = prompt, utc_now()
     await session.flush()
+
+
+async def note_missing(session: AsyncSession, index: SceneIndex, notice: str | None) -> None:
+    """Say in words what its latest records had to do without; None: nothing.
+
+    `updated_at` stays: of a stopped index it says when that was.
+    """
+    if index.notice != notice:
+        await session.execute(
+            update(SceneIndex)
+            .where(SceneIndex.id == index.id)
+            .values(notice=notice, updated_at=SceneIndex.updated_at)
+        )
 
 
 async def running_indexes(
