@@ -10,6 +10,7 @@ from app.domain.nodes.models import IngestNode
 from app.domain.operations.models import Operation
 from app.domain.outbox.models import OutboxHead, OutboxMessage
 from app.domain.passages.models import Passage
+from app.domain.scenes.models import Scene, SceneCollection
 from app.domain.sessions.models import CaptureSession, Channel
 from app.domain.streams.models import Pull, Segment, Stream
 from app.domain.transcripts.models import SpeechChunk, Transcription, Utterance
@@ -50,6 +51,8 @@ __all__ = [
     "Playback",
     "Pull",
     "RecordToMatch",
+    "Scene",
+    "SceneCollection",
     "SceneIndex",
     "ScreenFrame",
     "Segment",

@@ -1,8 +1,7 @@
 """Lets a language model say what the evidence of a record means; where it cannot, the extract stands."""
 
-import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,13 +10,13 @@ from workers.describing.screens import Description
 from workers.engines.contract import LanguageEngine
 from workers.engines.grounding import Evidence
 
-logger = logging.getLogger(__name__)
-
 MOST_CHARACTERS = 1200  # of a text; asked for are fewer
 MOST_EVIDENCE_LINES, MOST_EVIDENCE_CHARACTERS = 80, 6000
+LEAST_WORDS = 8
 MOST_ITEMS, MOST_ITEM_CHARACTERS = 12, 300
 # So many of a text's words must be the evidence's or the wish's, and so many of a decision's be said ones.
 _LEAST_SHARE, _LEAST_SHARE_OF_ITEMS = 0.25, 0.5
+_OF_THE_MODEL = ("worded", "rests_on", "model_refused")
 _MARKS = re.compile(r"\s*\[\d+(?:\s*[,–-]\s*\d+)*\]")
 _SENTENCE = re.compile(r"(?<=[.!?…])\s+")
 
@@ -47,16 +46,21 @@ async def word_screens(
     prompt: str,
     extract: Description,
     *,
+    before: Mapping[str, Any] | None = None,
     pictures: Sequence[bytes] = (),
     limit_seconds: float | None = None,
 ) -> Worded:
     """Put what `describe_screens` found into words that follow the prompt.
 
-    `pictures` (JPEG or PNG) go along where the engine takes them. It takes `limit_seconds` at most, or the
-    engine's own limit. Raises nothing for an engine that is down, slow or wrong: the extract stands then.
+    `before` are the details of the record before it, if that followed the same prompt: of a screen that is
+    the same since, the model is not asked again. `pictures` (JPEG or PNG) go along where the engine takes
+    them. It takes `limit_seconds` at most, or the engine's own limit. Raises nothing for an engine that is
+    down, slow or wrong: the extract stands then.
     """
     if engine is None:
         return Worded(extract)
+    if before and (known := _still(before, extract)):
+        return Worded(known, _notice(engine.trouble))
     details = extract.details
     lines = _numbered(
         [
@@ -80,8 +84,11 @@ async def word_speech(
     *,
     limit_seconds: float | None = None,
 ) -> Worded:
-    """The same of what `describe_speech` found; decisions, actions and topics are the model's, too."""
-    if engine is None:
+    """The same of what `describe_speech` found; decisions, actions and topics are the model's, too.
+
+    A few words say best themselves what they say: the model is not asked.
+    """
+    if engine is None or len(extract.details["said"].split()) < LEAST_WORDS:
         return Worded(extract)
     lines = _numbered([one for one in _SENTENCE.split(extract.details["said"]) if one])
     lists = ("decisions", "actions", "topics")
@@ -108,8 +115,24 @@ async def _worded(
             limit_seconds=limit_seconds,
         )
     except EngineError as error:
-        return Worded(extract, f"Described without the language model: {error.message}")
+        return Worded(extract, _notice(error.message))
     return Worded(_held(answer, prompt, extract, lines, lists, seen=bool(pictures)))
+
+
+def _notice(trouble: str | None) -> str | None:
+    return f"Described without the language model: {trouble}" if trouble else None
+
+
+def _still(before: Mapping[str, Any], extract: Description) -> Description | None:
+    """What was said of the same picture; None where it is another, or where nothing was said of it."""
+    if set(extract.details["frame_ids"]) != set(before.get("frame_ids", ())[-1:]):
+        return None
+    known = {name: before[name] for name in _OF_THE_MODEL if name in before}
+    if not known:
+        return None
+    details = extract.details | known
+    text = f"Unchanged: {known['worded']}" if "worded" in known else extract.text
+    return Description(text, details)
 
 
 def _schema(lists: Sequence[str]) -> dict[str, Any]:
@@ -143,6 +166,7 @@ def _held(
     if reason := _objection(text, prompt, held, is_cited=bool(cited), seen=seen):
         return Description(extract.text, extract.details | {"model_refused": reason})
     details = extract.details | {
+        "worded": text,
         "extract": extract.text,
         "rests_on": [lines[number - 1] for number in cited][:MOST_ITEMS],
     }

@@ -19,6 +19,7 @@ _TECHNICAL = re.compile(r"\w+(?:[._/@\\]+\w+)+")
 _NO_NAME = re.compile(r"(ing|ed|ly|tion|sion|ment|ity|ness|ers|ors)$")
 _THOUSANDS = re.compile(r",(?=\d{3}\b)")
 _GLUED = 4  # letters: shorter names are found in any line that has no blanks
+_LEAST_QUOTED = 3  # letters or digits
 _stemmer = snowballstemmer.stemmer("english")
 
 
@@ -64,6 +65,12 @@ class Evidence:
         if word in self._words or _stem(word) in self._words:
             return True
         return len(word) >= _GLUED and _letters(word) in self._letters
+
+
+def is_quoted(quote: str, text: str) -> bool:
+    """Whether `text` holds what is quoted, blanks and signs aside; too little to tell is no quote."""
+    letters = _letters(quote)
+    return len(letters) >= _LEAST_QUOTED and letters in _letters(text)
 
 
 def _quotations(text: str) -> Iterator[str]:

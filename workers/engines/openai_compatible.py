@@ -67,7 +67,9 @@ class OpenAiCompatible:
         limit_seconds: float | None = None,
     ) -> dict[str, Any]:
         """See the contract. A wrong answer is asked for once more, within the same limit."""
-        limit = min(limit_seconds or self._timeout_seconds, self._timeout_seconds)
+        limit = self._timeout_seconds if limit_seconds is None else min(limit_seconds, self._timeout_seconds)
+        if limit <= 0:
+            raise EngineFailed("No time was left for the language model.")
         question = Question(instructions, evidence, pictures, schema, spelled=self._spells_schema)
         self._refuse_in_pause(limit)
         if not self._places:

@@ -1,10 +1,11 @@
 """When something that has failed, or was too slow, is asked again."""
 
+import math
 import time
 from collections.abc import Callable
 
 FIRST_SECONDS, LONGEST_SECONDS = 5.0, 60.0
-_MOST_LIMITS = 16  # those that callers name are a few constants
+_MOST_LIMITS = 64  # whole seconds; most that callers name are the same few
 
 
 class Pause:
@@ -42,7 +43,7 @@ class Slowness:
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
-        self._pauses: dict[float, Pause] = {}
+        self._pauses: dict[int, Pause] = {}
 
     def is_on(self, limit_seconds: float) -> bool:
         """Whether somebody has just waited for as long, or longer, in vain."""
@@ -56,7 +57,7 @@ class Slowness:
     def failed(self, limit_seconds: float) -> None:
         if len(self._pauses) >= _MOST_LIMITS:
             self._pauses.clear()
-        self._pauses.setdefault(limit_seconds, Pause(self._now)).failed()
+        self._pauses.setdefault(math.ceil(limit_seconds), Pause(self._now)).failed()
 
     def answered(self, seconds: float) -> None:
         """It took so long: enough for those whose limit is not less."""

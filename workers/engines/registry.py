@@ -1,6 +1,7 @@
 """Which engines the settings name; each is opened once a process."""
 
 import os
+from collections.abc import Mapping
 from functools import cache
 
 from app.base.settings import Settings
@@ -49,6 +50,8 @@ def warm_engines(settings: Settings) -> dict[str, str]:
         "screen_text": open_screen_text_engine(settings),
         "sentences": open_sentence_engine(settings),
     }
+    if (language := open_language_engine(settings)) is not None:
+        engines["language"] = language
     missing = {}
     for name, engine in engines.items():
         try:
@@ -56,6 +59,13 @@ def warm_engines(settings: Settings) -> dict[str, str]:
         except EngineError as error:
             missing[name] = error.message
     return missing
+
+
+def still_missing(settings: Settings, missing: Mapping[str, str]) -> dict[str, str]:
+    """What `warm_engines` found to be missing, as it is now: a language model's endpoint comes and goes."""
+    found = {name: reason for name, reason in missing.items() if name != "language"}
+    language = open_language_engine(settings)
+    return found | {"language": language.trouble} if language and language.trouble else found
 
 
 @cache

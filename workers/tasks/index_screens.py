@@ -4,31 +4,70 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from app.domain.indexes.models import IndexWindow, SceneIndex, ScreenFrame
+from app.base.errors import CaptureError
+from app.domain.indexes.models import IndexRecord, IndexWindow, SceneIndex, ScreenFrame
 from app.domain.indexes.service import Found, latest_record
 from app.domain.indexes.windows import screens_of
 from app.engines.contract import EngineError
+from app.media.thumbnail import first_picture
 from app.process import Context
 from workers.describing.screens import Description, Shown, describe_screens
+from workers.describing.wording import word_screens
 from workers.engines.contract import ScreenLine
+from workers.engines.registry import open_language_engine
 from workers.tasks.closeness import closeness_to
 from workers.tasks.cores import cores
 from workers.tasks.read_screen import read_screen
 
 logger = logging.getLogger(__name__)
 
+MOST_PICTURES, PICTURE_WIDTH = 3, 1280  # of a window, for a model that takes pictures
 
-async def found_on_screens(context: Context, index: SceneIndex, window: IndexWindow) -> list[Found]:
-    """One record for the window; none where its pictures were deleted."""
+
+async def found_on_screens(
+    context: Context, index: SceneIndex, window: IndexWindow
+) -> tuple[list[Found], str | None]:
+    """One record for the window, none where its pictures were deleted; and what it was made without."""
     async with context.db.transaction() as session:
         last = await latest_record(session, index.id, before_us=window.start_us)
     shown = await _shown(context, window.frames)
     if not shown:
-        return []
+        return [], None
     before = await _shown(context, last.details["frame_ids"][-1:]) if last else []
-    described = await _describe(context, index.prompt, shown, before[-1] if before else None)
-    source_id = f"window:{window.start_us}"
-    return [Found(source_id, window.start_us, window.end_us, described.text, described.details)]
+    extract = await _describe(context, index.prompt, shown, before[-1] if before else None)
+    engine = open_language_engine(context.settings)
+    pictured = engine is not None and engine.capabilities.pictures
+    worded = await word_screens(
+        engine,
+        index.prompt,
+        extract,
+        before=last.details if last and _followed_this_prompt(last, index) else None,
+        pictures=await screen_pictures(context, window.frames) if pictured else (),
+        limit_seconds=context.settings.language_live_seconds,
+    )
+    source_id, described = f"window:{window.start_us}", worded.description
+    found = Found(source_id, window.start_us, window.end_us, described.text, described.details)
+    return [found], worded.notice
+
+
+def _followed_this_prompt(record: IndexRecord, index: SceneIndex) -> bool:
+    return record.created_at >= index.prompt_changed_at
+
+
+async def screen_pictures(context: Context, frame_ids: Sequence[str]) -> list[bytes]:
+    """The last of these pictures and a few before it as small JPEGs; those that are gone are left out."""
+    async with context.db.transaction() as session:
+        frames = {frame.id: frame for frame in await screens_of(session, frame_ids)}
+    at_hand = [frames[frame_id].storage_key for frame_id in frame_ids if frame_id in frames]
+    found = []
+    for storage_key in at_hand[-MOST_PICTURES:]:
+        try:
+            picture = b"".join([block async for block in context.storage.read(storage_key)])
+            async with cores:
+                found.append(await asyncio.to_thread(first_picture, picture, max_width=PICTURE_WIDTH))
+        except CaptureError as error:
+            logger.warning("a picture does not go to the language model: %s", type(error).__name__)
+    return found
 
 
 async def _shown(context: Context, frame_ids: Sequence[str]) -> list[Shown]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 
 from app.domain.indexes.models import IndexWindow, SceneIndex
@@ -12,25 +13,34 @@ from app.engines.contract import EngineError
 from app.process import Context
 from workers.describing.screens import Description
 from workers.describing.speech import Said, cut_sentences, cut_words, describe_speech, joined
+from workers.describing.wording import word_speech
+from workers.engines.registry import open_language_engine
 from workers.tasks.closeness import closeness_to
 from workers.tasks.cores import cores
 
 logger = logging.getLogger(__name__)
 
 
-async def found_in_speech(context: Context, index: SceneIndex, window: IndexWindow) -> list[Found]:
-    """A record for each segment of what was said between the window's ends; none for silence."""
+async def found_in_speech(
+    context: Context, index: SceneIndex, window: IndexWindow
+) -> tuple[list[Found], str | None]:
+    """A record for each segment of what was said between the window's ends, none for silence; and what they
+    were made without."""
     async with context.db.transaction() as session:
         rows, _ = await list_utterances(
             session, stream_id=index.stream_id, start_us=window.start_us, end_us=window.end_us
         )
-    segments = _segments(rows, window, index.extraction["config"])
-    found = []
-    for number, said in enumerate(segments):
-        described = await _describe(context, index.prompt, said)
+    engine = open_language_engine(context.settings)
+    deadline = time.monotonic() + context.settings.language_live_seconds  # of the window, not of each segment
+    found, notice = [], None
+    for number, said in enumerate(_segments(rows, window, index.extraction["config"])):
+        extract = await _describe(context, index.prompt, said)
+        left_seconds = max(deadline - time.monotonic(), 0.0)
+        worded = await word_speech(engine, index.prompt, extract, limit_seconds=left_seconds)
+        described, notice = worded.description, worded.notice or notice
         source_id = f"speech:{window.start_us}:{number}"
         found.append(Found(source_id, said.start_us, said.end_us, described.text, described.details))
-    return found
+    return found, notice
 
 
 def _segments(rows: Sequence[Utterance], window: IndexWindow, config: dict[str, object]) -> list[Said]:
