@@ -101,23 +101,25 @@ class Searcher:
         """Results of contract A8 from one stream."""
         return await self._as_stream_results(await self._find(wanted, "unix", Passage.stream_id == stream.id))
 
-    async def in_assets(self, which: ColumnElement[bool], wanted: SearchRequest) -> list[Json]:
+    async def in_assets(
+        self, which: ColumnElement[bool], wanted: SearchRequest, *narrowed: ColumnElement[bool]
+    ) -> list[Json]:
         """Results of contract §2.3: one entry for each asset that matched, times in seconds from its
-        start."""
+        start. `narrowed` are terms of `Passage`'s columns."""
         of_assets = Passage.asset_id.in_(select(Asset.id).where(which, Asset.deleted_at.is_(None)))
-        matches = await self._find(wanted, "asset", of_assets)
+        matches = await self._find(wanted, "asset", of_assets, *narrowed)
         ids = {match.asset_id for match in matches}
         assets = {row.id: row for row in await self.session.scalars(select(Asset).where(Asset.id.in_(ids)))}
         results: dict[str, Json] = {}
         for match in matches:
             asset = assets[match.asset_id or ""]
-            entry = results.setdefault(asset.id, _entry(asset))
+            entry = results.setdefault(asset.id, entry_of(asset))
             entry["max_score"] = max(entry["max_score"], round(match.score, 4))
             entry["docs"].append(_doc(match))
         return list(results.values())
 
     async def _find(
-        self, wanted: SearchRequest, clock: Literal["unix", "asset"], of_owner: ColumnElement[bool]
+        self, wanted: SearchRequest, clock: Literal["unix", "asset"], *of_owner: ColumnElement[bool]
     ) -> list[Match]:
         question = Question(
             wanted.query or "",
@@ -128,7 +130,7 @@ class Searcher:
         )
         which = [
             Passage.account_id == self.account_id,
-            of_owner,
+            *of_owner,
             *wanted.narrowing(clock),
             *await self._of_index(wanted),
             *await filter_passages(self.session, self.account_id, read_filter(wanted.filter)),
@@ -189,7 +191,8 @@ def as_v2(results: list[Json], warnings: list[Json]) -> Json:
     }
 
 
-def _entry(asset: Asset) -> Json:
+def entry_of(asset: Asset) -> Json:
+    """A result of contract §2.3 without documents yet."""
     return {
         "collection_id": asset.collection_id,
         "video_id": asset.id,

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 revision: str = '0815cbf327d9'
-down_revision: str | None = 'b7d2f40c9e13'
+down_revision: str | None = 'ef44f6f81165'
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 

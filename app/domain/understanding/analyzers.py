@@ -63,6 +63,7 @@ class AnalyzerRequest:
     extraction: Extraction | None
     prompt: str | None
     model: str | None
+    language_code: str | None
     config: Json
     notice: str | None
 
@@ -96,7 +97,7 @@ def _read(
     name = _name(given, type_, where, taken)
     if type_ in _WITHOUT_ENGINE:
         return AnalyzerRequest(
-            name, type_, None, prompt, model, given, f"no engine of this server does {type_}"
+            name, type_, None, prompt, model, None, given, f"no engine of this server does {type_}"
         )
     if type_ not in _OUTPUT_NAMES:
         known = ", ".join((*_OUTPUT_NAMES, *sorted(_WITHOUT_ENGINE)))
@@ -112,7 +113,10 @@ def _read(
         key for key, there in (("inputs", given.get("inputs")), ("schema", config.get("schema"))) if there
     ]
     notice = f"{' and '.join(ignored)} of this analyzer have no effect here" if ignored else None
-    return AnalyzerRequest(name, type_, extraction, prompt or _PROMPTS.get(type_), model, given, notice)
+    language = _text(config.get("language"), f"{where}.config.language", MAX_NAME_CHARACTERS)
+    return AnalyzerRequest(
+        name, type_, extraction, prompt or _PROMPTS.get(type_), model, language, given, notice
+    )
 
 
 def _name(given: Json, type_: str, where: str, taken: set[str]) -> str:

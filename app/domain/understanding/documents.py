@@ -6,9 +6,12 @@ from sqlalchemy import ColumnElement, SQLColumnExpression, Text, case, cast, fun
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from app.domain.indexes.models import IndexRecord
+from app.domain.search.fields import METADATA
 from app.domain.understanding.analyzers import OCR, SPOKEN_WORDS, VLM
+from app.domain.understanding.fields import GIVEN
 
-_INNER = ["frame_ids"]  # of use to whoever makes the next record
+# Of use to whoever makes the next record, or to who wonders about one.
+_INNER = ["frame_ids", "extract", "model_refused"]
 
 
 def document(analyzer_type: SQLColumnExpression[str] | str) -> ColumnElement[Any]:
@@ -19,6 +22,7 @@ def document(analyzer_type: SQLColumnExpression[str] | str) -> ColumnElement[Any
     details = IndexRecord.details.op("-")(cast(_INNER, ARRAY(Text)))
     text = func.to_jsonb(IndexRecord.text)
     found = {
+        GIVEN: IndexRecord.details[METADATA],
         VLM: _with(details, scene_description=text),
         OCR: _with(details.op("-")("screen_text"), combined_text=IndexRecord.details["screen_text"]),
         SPOKEN_WORDS: _with(

@@ -51,6 +51,7 @@ _FOUND: dict[str, dict[str, str]] = {
         "summary": "text",
         "decisions": "string_array",
         "actions": "string_array",
+        "topics": "string_array",
     },
 }
 # Of every record, whatever it holds.
@@ -91,6 +92,8 @@ def _schema(fields: dict[str, tuple[str, list[str]]]) -> Schema:
 def _leaves(value: Any, path: str, depth: int) -> Iterable[tuple[str, Any]]:
     if isinstance(value, dict) and depth < MAX_DEPTH:
         for name, inner in value.items():
+            if "." in name or not name:
+                continue  # no path leads to it
             yield from _leaves(inner, f"{path}.{name}" if path else name, depth + 1)
     elif isinstance(value, list) and any(isinstance(one, dict) for one in value):
         for one in value:

@@ -3,15 +3,16 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, true
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.base.errors import Conflict, InvalidRequest, NotFound
 from app.base.ids import new_id, utc_now
 from app.domain.assets.models import Asset
 from app.domain.indexes.models import IndexRecord, SceneIndex
+from app.domain.passages.models import Passage
 from app.domain.understanding.analyzers import MAX_NAME_CHARACTERS
-from app.domain.understanding.fields import Schema
+from app.domain.understanding.fields import GIVEN, Schema
 from app.domain.understanding.models import NamedIndex
 
 Json = dict[str, Any]
@@ -46,11 +47,46 @@ async def name_output(
             name=name,
         )
         session.add(index)
+    replaced = index.output_id if index.analyzer_type == GIVEN else None
     index.output_id, index.analyzer_type, index.source = output.id, analyzer_type, source
     index.use_for, index.field_schema = list(use_for), schema
     index.is_stopped, index.spans = False, [[0, None]]
     await session.flush()
+    if replaced is not None:
+        await session.execute(delete(SceneIndex).where(SceneIndex.id == replaced))
     return index
+
+
+async def delete_named(session: AsyncSession, index: NamedIndex) -> None:
+    """Take the name away; what an analyzer found stays, and records that came along with it go."""
+    await session.delete(index)
+    await session.flush()
+    if index.analyzer_type == GIVEN:
+        await session.execute(delete(SceneIndex).where(SceneIndex.id == index.output_id))
+
+
+async def statuses(session: AsyncSession, indexes: Sequence[NamedIndex]) -> dict[str, tuple[str, str | None]]:
+    """`building`, `ready` or `failed` of each index by its id, and why it failed.
+
+    One whose records still wait for their vectors is building, but not for ever: the engine may be missing.
+    """
+    waiting = (
+        select(Passage.id)
+        .where(Passage.index_id == SceneIndex.id, Passage.due_at.is_not(None), Passage.attempts == 0)
+        .exists()
+    )
+    rows = await session.execute(
+        select(SceneIndex.id, SceneIndex.status, SceneIndex.notice, waiting).where(
+            SceneIndex.id.in_([index.output_id for index in indexes])
+        )
+    )
+    of_output = {
+        id_: (status, notice if status == "failed" else None)
+        if status != "ready" or not is_waiting
+        else ("building", None)
+        for id_, status, notice, is_waiting in rows
+    }
+    return {index.id: of_output[index.output_id] for index in indexes}
 
 
 async def find_named(
@@ -122,6 +158,18 @@ async def narrow_to(
     return and_(columns.index_id == named.output_id, within_spans(named, columns.start_us))
 
 
+async def all_in_scope(session: AsyncSession, which_assets: ColumnElement[bool]) -> list[NamedIndex]:
+    """All indexes over these assets, newest first, at most `MOST_IN_SCOPE`."""
+    rows = await session.scalars(
+        select(NamedIndex)
+        .join(Asset, Asset.id == NamedIndex.asset_id)
+        .where(which_assets, Asset.deleted_at.is_(None))
+        .order_by(NamedIndex.created_at.desc())
+        .limit(MOST_IN_SCOPE)
+    )
+    return list(rows)
+
+
 async def named_in_scope(
     session: AsyncSession,
     which_assets: ColumnElement[bool],
@@ -135,15 +183,7 @@ async def named_in_scope(
 
     Raises `InvalidRequest` that says which there are where one is asked for that is not there.
     """
-    rows = list(
-        await session.scalars(
-            select(NamedIndex)
-            .join(Asset, Asset.id == NamedIndex.asset_id)
-            .where(which_assets, Asset.deleted_at.is_(None))
-            .order_by(NamedIndex.created_at.desc())
-            .limit(MOST_IN_SCOPE)
-        )
-    )
+    rows = await all_in_scope(session, which_assets)
     fit = [index for index in rows if capability in index.use_for]
     for field, wanted, there in (
         ("index_name", names, {index.name for index in fit}),

@@ -1,11 +1,11 @@
 """The records of named indexes: read in their order, asked by their fields, and counted."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Subquery, and_, cast, column, func, or_, select
+from sqlalchemy import ColumnElement, Select, Subquery, and_, cast, column, false, func, or_, select
 from sqlalchemy.dialects.postgresql import JSONB, JSONPATH
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -22,6 +22,7 @@ Order = list[tuple[str, bool]]  # fields, and whether each goes down
 
 MOST_ROWS = 1000
 MOST_ORDERS = 5
+MOST_BESIDE = 5000
 _TIMES = {"start": "start_us", "end": "end_us"}
 
 
@@ -177,6 +178,25 @@ async def output_records(
         for row in found
     ]
     return records[:limit], len(records) > limit
+
+
+async def overlapping_records(
+    session: AsyncSession, indexes: Sequence[NamedIndex], stretches: Mapping[str, tuple[float, float]]
+) -> list[Held]:
+    """The indexes' records within a stretch of each asset, seconds by asset id; so many as are ever shown."""
+    rows = _rows(indexes)
+    within = [
+        and_(
+            rows.c.asset_id == asset_id,
+            rows.c.end_us > round(start * 1e6),
+            rows.c.start_us < round(end * 1e6),
+        )
+        for asset_id, (start, end) in stretches.items()
+    ]
+    found = await session.execute(
+        select(rows).where(or_(false(), *within)).order_by(rows.c.start_us, rows.c.id).limit(MOST_BESIDE)
+    )
+    return [Held(**row._mapping) for row in found]
 
 
 def matching_records(indexes: Sequence[NamedIndex], filter_: Filter | None) -> Select[Any]:
