@@ -31,7 +31,7 @@ DEFAULT_RESULTS = 10
 LONGEST_PASSAGE_US = 3_600_000_000
 BY_WORDS_ALONE = "Found by words alone: the server cannot compare meanings now."
 # What SDKs call kinds of indexes; anything else does not narrow the search.
-KINDS = {"spoken_word": ("spoken",), "scene": ("visual",), "visual": ("visual",), "audio": ("audio",)}
+KINDS = {"spoken_word": ("spoken",), "scene": ("visual", "audio"), "visual": ("visual",), "audio": ("audio",)}
 
 
 class SearchRequest(BaseModel):

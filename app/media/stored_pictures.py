@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -84,6 +84,8 @@ class StoredPictures:
         Raises `Unprocessable` where no picture can be decoded.
         """
         waiting = list(reversed(instants_us))
+        if waiting:
+            self._go_to(waiting[-1])
         shown: tuple[int, av.VideoFrame] | None = None
         for run, until_us in _with_ends(self.runs()):
             wanted = []
@@ -109,6 +111,11 @@ class StoredPictures:
                     yield *shown, len(wanted) - done
         if waiting or (shown is None and instants_us):
             raise Unprocessable("The media file holds no readable picture.")
+
+    def _go_to(self, at_us: int) -> None:
+        """Go on from the last key frame before; from the beginning where the container cannot tell."""
+        with suppress(av.FFmpegError):
+            self._container.seek(int(at_us / self._per_us), stream=self._stream, backward=True)
 
     def _us(self, pts: int) -> int:
         return round(pts * self._per_us)

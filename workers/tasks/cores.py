@@ -4,7 +4,7 @@ import asyncio
 import os
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 
 # Work that can wait gets one turn after so many of other work, so that it is slow under load, and not stuck.
 TURNS_BEFORE_SPARE = 8
@@ -25,13 +25,10 @@ class Cores:
     async def __aexit__(self, *_: object) -> None:
         self._leave()
 
-    def when_spare(self) -> AbstractAsyncContextManager[None]:
-        """The same for work that can wait: whatever else comes goes first."""
-        return self._when_spare()
-
     @asynccontextmanager
-    async def _when_spare(self) -> AsyncIterator[None]:
-        await self._enter(self._patient)
+    async def turn(self, *, can_wait: bool) -> AsyncIterator[None]:
+        """The same; whatever else comes goes before what can wait."""
+        await self._enter(self._patient if can_wait else self._waiting)
         try:
             yield
         finally:

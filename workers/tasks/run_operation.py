@@ -3,12 +3,14 @@
 from app.domain.operations.models import Operation
 from app.domain.operations.service import OperationKind
 from app.process import Context
+from workers.tasks.describe_scene import describe_scene
 from workers.tasks.erase import erase
 from workers.tasks.export_display import export_display
 from workers.tasks.export_session import export_session, export_session_failed
 from workers.tasks.export_stream import export_stream
 from workers.tasks.extract_scenes import extract_scenes, extracting_failed
 from workers.tasks.import_upload import import_upload
+from workers.tasks.index_recording import index_recording, indexing_failed
 from workers.tasks.index_spoken_words import index_spoken_words
 from workers.tasks.lease import Lease
 from workers.tasks.leased import FailureHandler, Handler, run_leased
@@ -22,6 +24,8 @@ HANDLERS: dict[OperationKind, Handler] = {
     OperationKind.IMPORT_UPLOAD: import_upload,
     OperationKind.INDEX_SPOKEN_WORDS: index_spoken_words,
     OperationKind.EXTRACT_SCENES: extract_scenes,
+    OperationKind.INDEX_RECORDING: index_recording,
+    OperationKind.DESCRIBE_SCENE: describe_scene,
     OperationKind.MAKE_DOWNLOAD: make_download,
     OperationKind.RENDER_TIMELINE: render_timeline,
     OperationKind.ERASE: erase,
@@ -29,6 +33,7 @@ HANDLERS: dict[OperationKind, Handler] = {
 ON_FAILURE: dict[OperationKind, FailureHandler] = {
     OperationKind.EXPORT_SESSION: export_session_failed,
     OperationKind.EXTRACT_SCENES: extracting_failed,
+    OperationKind.INDEX_RECORDING: indexing_failed,
 }
 
 
