@@ -4,6 +4,7 @@ from fastapi import APIRouter
 
 from app.api import (
     alerts,
+    answers,
     audit,
     client_tokens,
     collections,
@@ -45,6 +46,7 @@ for resource in (
     thumbnails,
     video_understanding,
     structured_search,
+    answers,
     recorded_indexes,
     scenes,
     videos,

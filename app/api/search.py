@@ -107,12 +107,17 @@ class Searcher:
         """Results of contract §2.3: one entry for each asset that matched, times in seconds from its
         start. `narrowed` are terms of `Passage`'s columns."""
         of_assets = Passage.asset_id.in_(select(Asset.id).where(which, Asset.deleted_at.is_(None)))
-        matches = await self._find(wanted, "asset", of_assets, *narrowed)
+        return await self.asset_results(await self._find(wanted, "asset", of_assets, *narrowed))
+
+    async def asset_results(self, matches: Sequence[Match]) -> list[Json]:
+        """Matches within assets as results of contract §2.3; those of assets that are gone are left out."""
         ids = {match.asset_id for match in matches}
         assets = {row.id: row for row in await self.session.scalars(select(Asset).where(Asset.id.in_(ids)))}
         results: dict[str, Json] = {}
         for match in matches:
-            asset = assets[match.asset_id or ""]
+            asset = assets.get(match.asset_id or "")
+            if asset is None:
+                continue
             entry = results.setdefault(asset.id, entry_of(asset))
             entry["max_score"] = max(entry["max_score"], round(match.score, 4))
             entry["docs"].append(_doc(match))

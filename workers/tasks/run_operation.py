@@ -3,6 +3,7 @@
 from app.domain.operations.models import Operation
 from app.domain.operations.service import OperationKind
 from app.process import Context
+from workers.tasks.answer_question import answer_question
 from workers.tasks.describe_scene import describe_scene
 from workers.tasks.erase import erase
 from workers.tasks.export_display import export_display
@@ -26,6 +27,7 @@ HANDLERS: dict[OperationKind, Handler] = {
     OperationKind.EXTRACT_SCENES: extract_scenes,
     OperationKind.INDEX_RECORDING: index_recording,
     OperationKind.DESCRIBE_SCENE: describe_scene,
+    OperationKind.ANSWER_QUESTION: answer_question,
     OperationKind.MAKE_DOWNLOAD: make_download,
     OperationKind.RENDER_TIMELINE: render_timeline,
     OperationKind.ERASE: erase,
