@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Subquery, and_, cast, column, false, func, or_, select
+from sqlalchemy import ColumnElement, Select, Subquery, and_, cast, column, false, func, or_, select, true
 from sqlalchemy.dialects.postgresql import JSONB, JSONPATH
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -102,9 +102,8 @@ async def count_groups(
     if group_by is None:
         return [{"count": await session.scalar(select(func.count()).select_from(rows))}]
     require_field("group_by", group_by, "aggregate", schema)
-    values = func.jsonb_path_query(rows.c.data, cast(_place(group_by) + "[*]", JSONPATH)).table_valued(
-        column("value", JSONB), joins_implicitly=True
-    )
+    found_values = func.jsonb_path_query(rows.c.data, cast(_place(group_by) + "[*]", JSONPATH))
+    values = found_values.table_valued(column("value", JSONB)).render_derived(name="each")
     count = func.count(rows.c.id.distinct())
     by: list[ColumnElement[Any]] = []
     for name, goes_down in order or [("count", True)]:
@@ -113,6 +112,7 @@ async def count_groups(
         by.append(_directed(count if name == "count" else values.c.value, goes_down=goes_down))
     found = await session.execute(
         select(values.c.value, count)
+        .select_from(rows.join(values, true()))
         .where(func.jsonb_typeof(values.c.value).in_(("string", "number", "boolean")))
         .group_by(values.c.value)
         .order_by(*by, values.c.value)
