@@ -114,7 +114,8 @@ class OpenAiCompatible:
 
     def _refuse_in_pause(self, limit_seconds: float) -> None:
         if self._pause.is_on or self._slowness.is_on(limit_seconds):
-            raise EngineFailed(self._trouble or "The language model takes too long at present.")
+            slow = f"The language model takes longer than {limit_seconds:.1g} s at present."
+            raise EngineFailed(self._trouble or slow)
 
     def _note(self, error: EngineFailed, limit_seconds: float | None = None) -> None:
         if limit_seconds is not None and limit_seconds < _SHORT_SECONDS:
