@@ -114,7 +114,7 @@ class OpenAiCompatible:
 
     def _refuse_in_pause(self, limit_seconds: float) -> None:
         if self._pause.is_on or self._slowness.is_on(limit_seconds):
-            slow = f"The language model takes longer than {limit_seconds:.1g} s at present."
+            slow = f"The language model takes longer than {round(limit_seconds, 1):g} s at present."
             raise EngineFailed(self._trouble or slow)
 
     def _note(self, error: EngineFailed, limit_seconds: float | None = None) -> None:

@@ -136,36 +136,12 @@ async def test_the_model_says_what_the_screen_means(stream: Stream, server: Lang
     assert await stream.notice() is None
 
 
-INVENTED = {
-    "a number": ("The build failed: 7 tests failed.", "the number 7"),
-    "a number in words": ("The build failed: five tests failed.", "the number five"),
-    "a name": ("The build failed because Anna removed module foo.", "the name “Anna”"),
-    "a quotation": ("It says “module bar is broken” in the build.", "the quotation “module bar is broken”"),
-    "a file": ("The build failed in login.test.ts for module foo.", "“login.test.ts”"),
-    "another story": (
-        "A cat sleeps on a sofa while rain falls outside.",
-        "It said what the evidence does not say.",
-    ),
-    "too much": ("The build failed. " * 100, "It said too much."),
-    "nothing": (" ", "It said nothing."),
-}
-
-
-@pytest.mark.parametrize(("text", "reason"), INVENTED.values(), ids=INVENTED.keys())
-async def test_what_it_invents_is_refused_with_the_reason(
-    stream: Stream, server: LanguageServer, text: str, reason: str
-) -> None:
-    server.reply(says(TOLD | {"text": text}))
+async def test_what_it_invents_is_refused_with_the_reason(stream: Stream, server: LanguageServer) -> None:
+    server.reply(says(TOLD | {"text": "The build failed: 7 tests failed."}))
     record = await stream.show(0, await stream.screen(*BUILD))
     assert record.text.startswith("The screen shows “Terminal - make test”")
-    assert reason in record.details["model_refused"]
+    assert "the number 7" in record.details["model_refused"]
     assert await stream.notice() is None  # the model works; this one answer was not good enough
-
-
-async def test_what_rests_on_nothing_is_refused(stream: Stream, server: LanguageServer) -> None:
-    server.reply(says(TOLD | {"lines": [0, 99]}))
-    record = await stream.show(0, await stream.screen(*BUILD))
-    assert record.details["model_refused"] == "It named no evidence."
 
 
 async def test_without_an_answer_the_extract_stands_and_the_index_says_why_until_it_works_again(
@@ -264,34 +240,17 @@ async def fired(stream: Stream) -> list[AlertFiring]:
         return list(await session.scalars(select(AlertFiring)))
 
 
-def verdict(*, match: bool = True, quote: str = "cannot find module foo", confidence: float = 0.9) -> Reply:
-    return says({"verdicts": [{"rule": 1, "match": match, "confidence": confidence, "quote": quote}]})
-
-
 @pytest.mark.usefixtures("unsure")
-@pytest.mark.parametrize(
-    ("reply", "fires"),
-    [
-        (verdict(), True),
-        (verdict(match=False, quote=""), False),
-        (verdict(quote="the dependency is unresolved"), False),  # which the screen does not say
-        (verdict(confidence=90), False),
-        (says({"verdicts": [{"rule": 7, "match": True, "confidence": 1, "quote": "foo"}]}), False),
-        (says("yes"), False),
-        (Reply(status=500), False),
-    ],
-)
 async def test_a_match_that_the_judge_is_unsure_of_is_the_models_to_decide(
-    stream: Stream, server: LanguageServer, reply: Reply, fires: bool
+    stream: Stream, server: LanguageServer
 ) -> None:
-    server.answer = lambda body: reply if "verdicts" in str(body) else says(TOLD)
+    verdict = {"rule": 1, "match": True, "confidence": 0.9, "quote": "cannot find module foo"}
+    server.answer = lambda body: says({"verdicts": [verdict]} if "verdicts" in str(body) else TOLD)
     await make_alert(stream.context, stream.visual_id)
     await stream.show(0, await stream.screen(*BUILD))
-    found = await fired(stream)
-    assert len(found) == fires
-    if fires:
-        assert found[0].confidence == 0.75
-        assert found[0].explanation.startswith("“cannot find module foo” was on the screen at")
+    (found,) = await fired(stream)
+    assert found.confidence == 0.75
+    assert found.explanation.startswith("“cannot find module foo” was on the screen at")
 
 
 @pytest.mark.usefixtures("unsure")
