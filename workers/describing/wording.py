@@ -15,7 +15,7 @@ MOST_EVIDENCE_LINES, MOST_EVIDENCE_CHARACTERS = 80, 6000
 LEAST_WORDS = 8
 MOST_ITEMS, MOST_ITEM_CHARACTERS = 12, 300
 # So many of a text's words must be the evidence's or the wish's, and so many of a decision's be said ones.
-_LEAST_SHARE, _LEAST_SHARE_OF_ITEMS = 0.25, 0.5
+_LEAST_SHARE, _LEAST_SHARE_OF_ITEMS = 0.25, 0.6
 _OF_THE_MODEL = ("worded", "rests_on", "model_refused")
 _MARKS = re.compile(r"\s*\[\d+(?:\s*[,–-]\s*\d+)*\]")
 _SENTENCE = re.compile(r"(?<=[.!?…])\s+")
