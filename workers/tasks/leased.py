@@ -92,10 +92,13 @@ async def _has_failed(
     retry = RETRY_SECONDS if expected is None or expected.retryable else None
     logger.error("%s %s failed", operation.kind, operation.id, exc_info=error if expected is None else None)
     message = expected.message if expected else "internal error"
-    async with context.db.transaction() as session:
-        return await operations.fail(
-            session, operation.id, worker=lease.worker, message=message, retry_in_seconds=retry
-        )
+    try:
+        async with context.db.transaction() as session:
+            return await operations.fail(
+                session, operation.id, worker=lease.worker, message=message, retry_in_seconds=retry
+            )
+    except LeaseLost:  # it was deleted, or is another's: how it ends is none of this run's business
+        return False
 
 
 async def _keep_lease(context: Context, operation_id: str, lease: Lease, seconds: float) -> None:

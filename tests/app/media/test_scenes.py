@@ -1,10 +1,7 @@
 """Rendered screens, cut into scenes and looked at."""
 
-from collections.abc import Sequence
-from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,33 +13,12 @@ from app.media.scenes import Span, cut_by_shot, cut_by_time, pictures_at
 from app.media.screens import LONGEST_SCENE_US, cells_of
 from tests.fixtures.desktops import Picture, desktop
 from tests.fixtures.media import export_recording, opus_packets, record, tone
+from tests.fixtures.screen_recordings import write_screens
 
 SECOND = 1_000_000
-RATE = 10
 MAIL = desktop("Mail - Inbox", ["Messages", "Lunch on Friday?"], width=640, height=360)
 BUILD = desktop("Terminal", ["Build failed", "error: no module foo"], width=640, height=360, dark=True)
 CODE = desktop("Editor - main.py", ["def main():", "return 0"], width=640, height=360)
-
-
-def write_screens(
-    path: Path, shown: Sequence[tuple[Picture, float]], *, keyframe_seconds: float = 2.0, b_frames: int = 0
-) -> Path:
-    """An MP4 file of each picture for so many seconds; the frames' number is drawn nowhere."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=RATE)
-        height, width, _ = shown[0][0].shape
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.gop_size = max(round(keyframe_seconds * RATE), 1)
-        stream.options = {"preset": "ultrafast", "sc_threshold": "0", "bf": str(b_frames)}
-        number = 0
-        for picture, seconds in shown:
-            for _ in range(round(seconds * RATE)):
-                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture))
-                frame.pts, frame.time_base = number, Fraction(1, RATE)
-                container.mux(stream.encode(frame))
-                number += 1
-        container.mux(stream.encode(None))
-    return path
 
 
 def grey(level: int) -> Picture:
