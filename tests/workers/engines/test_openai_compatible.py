@@ -85,7 +85,9 @@ async def test_who_knows_no_schema_is_told_it_in_words(
     assert all('"additionalProperties": false' in body["messages"][0]["content"] for body in told)
 
 
-async def test_only_what_a_refusal_names_is_left_out(server: LanguageServer, engine: OpenAiCompatible) -> None:
+async def test_only_what_a_refusal_names_is_left_out(
+    server: LanguageServer, engine: OpenAiCompatible
+) -> None:
     refusal = Reply({"error": {"param": "max_tokens", "message": "Unsupported parameter"}}, status=400)
     server.answer = lambda body: refusal if "max_tokens" in body else says(RIGHT)
     assert await ask(engine) == RIGHT
