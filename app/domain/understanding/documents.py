@@ -11,7 +11,7 @@ from app.domain.understanding.analyzers import OCR, SPOKEN_WORDS, VLM
 from app.domain.understanding.fields import GIVEN
 
 # Of use to whoever makes the next record, or to who wonders about one.
-_INNER = ["frame_ids", "extract", "model_refused"]
+_INNER = ["frame_ids", "extract", "worded", "model_refused"]
 
 
 def document(analyzer_type: SQLColumnExpression[str] | str) -> ColumnElement[Any]:
