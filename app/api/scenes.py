@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from app.api.operations import answer_operation
 from app.domain.assets.service import get_asset
 from app.domain.indexes.extraction import MOST_PICTURES, read_recorded_extraction
+from app.domain.operations.callbacks import tell_of_success
 from app.domain.scenes import service as scenes
 from app.domain.scenes.describing import request_description
 from app.domain.scenes.facts import collection_head
@@ -58,6 +59,8 @@ async def extract(
         )
         cut = await scenes.list_scenes(session, collection.id)
         facts = await scenes.collection_facts(session, collection, asset, links, cut)
+        if operation.status == "done":
+            await tell_of_success(session, operation, {"scene_collection": facts})
     if callback_url:
         return success({"scene_collection": facts})
     return await answer_operation(context, caller.account_id, operation.id)

@@ -13,7 +13,7 @@ from app.domain.operations import service as operations
 from app.domain.operations.callbacks import tell_of_success
 from app.domain.operations.models import Operation
 from app.domain.scenes.models import SceneCollection
-from app.domain.scenes.service import add_scenes, collection_facts, list_scenes
+from app.domain.scenes.service import add_scenes, collection_facts, list_scenes, shown_last
 from app.media.scenes import Span, cut_by_shot, cut_by_time
 from app.process import Context
 from workers.tasks.cores import cores
@@ -29,7 +29,8 @@ async def extract_scenes(context: Context, operation: Operation, lease: Lease) -
     async with context.db.transaction() as session:
         collection = await session.get(SceneCollection, collection_id)
         asset = await find_asset(session, operation.request["asset_id"])
-        kept = len(await list_scenes(session, collection_id))
+        scenes = await list_scenes(session, collection_id)
+        since_us = await shown_last(session, scenes)
     if collection is None or asset is None:
         raise NotFound("what was to be cut into scenes has been deleted")
     async with context.storage.local_path(asset.storage_key) as path:
@@ -41,7 +42,8 @@ async def extract_scenes(context: Context, operation: Operation, lease: Lease) -
                 asset.length_seconds,
                 lambda part: lease.report(_CUTTING * part),
             )
-        sampled = sample_scenes(path, spans[kept:])
+        kept = len(scenes)
+        sampled = sample_scenes(path, spans[kept:], since_us)
         while batch := await next_scenes(sampled):
             found = await keep_pictures(context, asset, batch)
             async with context.db.transaction() as session:

@@ -27,13 +27,15 @@ class SampledScene:
     screens: tuple[Screen, ...]
 
 
-def sample_scenes(path: Path, spans: Sequence[Span]) -> Iterator[SampledScene]:
-    """The scenes of these spans one after the other, with their pictures.
+def sample_scenes(path: Path, spans: Sequence[Span], since_us: int | None = None) -> Iterator[SampledScene]:
+    """The scenes of these spans one after the other, with their pictures; the first may be still that of
+    `since_us`, before them.
 
     Raises `Unprocessable` for a file without pictures.
     """
-    pictures = pictures_at(path, [at_us for span in spans for at_us in span.looks_us])
-    shown: Screen | None = None
+    looks_us = [at_us for span in spans for at_us in span.looks_us]
+    pictures = pictures_at(path, looks_us if since_us is None else [since_us, *looks_us])
+    shown = next(pictures) if since_us is not None else None
     for span in spans:
         seen = []
         for screen in islice(pictures, len(span.looks_us)):

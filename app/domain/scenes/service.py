@@ -88,8 +88,7 @@ async def request_extraction(
     operation = await request_operation(
         session, asset.account_id, OperationKind.EXTRACT_SCENES, extraction_subject(collection.id), request
     )
-    if callback_url:
-        operation.request = request
+    operation.request = request  # its callback is that of whoever asked last
     if operation.status == "failed" or (operation.status == "done" and force):
         await session.execute(delete(Scene).where(Scene.scene_collection_id == collection.id))
         collection.status = "building"
@@ -188,6 +187,13 @@ async def list_scenes(
         .limit(limit)
     )
     return list(rows)
+
+
+async def shown_last(session: AsyncSession, scenes: Sequence[Scene]) -> int | None:
+    """Since when the picture has been shown with which these scenes end; None where there is none."""
+    looks = [look for scene in scenes[-1:] for look in scene.frames]
+    frame = await session.get(ScreenFrame, looks[-1]["frame_id"]) if looks else None
+    return frame.at_us if frame else None
 
 
 async def collection_facts(
