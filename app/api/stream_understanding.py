@@ -84,13 +84,12 @@ async def understand(
     stream_id: str, wanted: NewUnderstanding, caller: ServerCaller, context: AppContext
 ) -> Json:
     """Let analyzers work on the stream from now on."""
-    analyzers = read_analyzers(wanted.analyzers, wanted.segmentation, wanted.sampling)
     async with context.db.transaction() as session:
         stream = await get_stream(session, caller.account_id, stream_id)
         understanding = await service.understand_stream(
             session,
             stream,
-            analyzers,
+            read_analyzers(wanted.analyzers, wanted.segmentation, wanted.sampling),
             {"segmentation": wanted.segmentation or {}, "sampling": wanted.sampling},
             wanted.ws_connection_id,
         )
