@@ -15,7 +15,7 @@ from app.base.redis import WORKER_HEARTBEAT_KEY, WORKER_HEARTBEAT_SECONDS
 from app.base.settings import get_settings
 from app.domain.outbox.jobs import Job
 from app.process import Context
-from workers.engines.registry import warm_engines
+from workers.engines.registry import still_missing, warm_engines
 from workers.runtime import LONGEST_JOB_SECONDS, Runtime, get_runtime
 from workers.tasks.recogniser import Recogniser
 from workers.tasks.registry import TASKS
@@ -104,7 +104,8 @@ async def _beat(context: Context, missing: dict[str, str]) -> None:
     it)."""
     while True:
         try:
-            await context.redis.set(WORKER_HEARTBEAT_KEY, json.dumps(missing), ex=WORKER_HEARTBEAT_SECONDS)
+            now = still_missing(context.settings, missing)
+            await context.redis.set(WORKER_HEARTBEAT_KEY, json.dumps(now), ex=WORKER_HEARTBEAT_SECONDS)
         except RedisError as error:
             logger.warning("heartbeat not written: %s", type(error).__name__)
         await asyncio.sleep(WORKER_HEARTBEAT_SECONDS / 4)

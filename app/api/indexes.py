@@ -22,7 +22,10 @@ Json = dict[str, Any]
 
 
 class NewIndex(BaseModel):
-    """What the SDKs send; `model_config` has no effect here."""
+    """What the SDKs send; `model_config` has no effect here.
+
+    `model_name` (mini, basic, pro, ultra, …) is kept: whichever it is, the one model that is set answers.
+    """
 
     extraction_type: str | None = None
     extraction_config: Json | None = None

@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
+from app.api.search import Searcher
 from app.api.shapes import asset_shape, download_shape
 from app.base.errors import CaptureError
 from app.domain.assets.links import Links
@@ -14,6 +15,8 @@ from app.domain.assets.service import get_asset
 from app.domain.exports.streams import exported_stream_shape
 from app.domain.operations.models import Operation
 from app.domain.operations.service import OperationKind, get_operation
+from app.domain.scenes.service import collection_facts, get_collection, list_scenes
+from app.domain.search.service import Match
 from app.process import Context
 from app.wire.deps import AppContext, ServerCaller
 from app.wire.envelope import Json, failure, success
@@ -73,9 +76,13 @@ async def _result(context: Context, operation: Operation) -> Json:
     result = operation.result or {}
     if operation.kind == OperationKind.MAKE_DOWNLOAD:
         return download_shape(context.settings, operation)
+    if operation.kind == OperationKind.ANSWER_QUESTION:
+        return await _answer_shape(context, operation)
+    links = Links(context.settings)
+    if operation.kind == OperationKind.EXTRACT_SCENES:
+        return await _scene_collection(context, operation, links)
     if operation.kind not in _MAKERS_OF_ASSETS:
         return result
-    links = Links(context.settings)
     async with context.db.transaction() as session:
         if operation.kind == OperationKind.RENDER_TIMELINE:
             video = await get_asset(session, operation.account_id, result["video_id"])
@@ -84,3 +91,23 @@ async def _result(context: Context, operation: Operation) -> Json:
     if operation.kind == OperationKind.EXPORT_STREAM:
         return exported_stream_shape(operation.request["stream_id"], asset, links)
     return asset_shape(asset, links)
+
+
+async def _scene_collection(context: Context, operation: Operation, links: Links) -> Json:
+    async with context.db.transaction() as session:
+        asset = await get_asset(session, operation.account_id, operation.request["asset_id"])
+        collection = await get_collection(session, asset, operation.request["scene_collection_id"])
+        scenes = await list_scenes(session, collection.id)
+        return {"scene_collection": await collection_facts(session, collection, asset, links, scenes)}
+
+
+async def _answer_shape(context: Context, operation: Operation) -> Json:
+    """An answer with what it rests on, where that was asked for (contract §2.3)."""
+    found = operation.result or {}
+    sources: list[Json] = []
+    if operation.request["include_sources"]:
+        matches = [Match(**match) for match in found["sources"]]
+        async with context.db.transaction() as session:
+            searcher = Searcher(context, session, operation.account_id, [])
+            sources = await searcher.asset_results(matches)
+    return {"answer": found["answer"], "sources": sources, "warnings": found["warnings"]}

@@ -15,8 +15,11 @@ from app.api.times import read_unix_us
 from app.base.errors import InvalidRequest
 from app.domain.assets.models import Asset
 from app.domain.passages.models import Passage
+from app.domain.search.fields import filter_passages
+from app.domain.search.filters import read_filter
 from app.domain.search.service import MAX_QUERY_CHARACTERS, MAX_RESULTS, Match, Question, search_passages
 from app.domain.streams.models import Stream
+from app.domain.understanding.named_indexes import narrow_to
 from app.engines.contract import EngineError
 from app.engines.registry import open_sentence_engine
 from app.wire.deps import AppContext, ReadingCaller, Session
@@ -28,7 +31,7 @@ DEFAULT_RESULTS = 10
 LONGEST_PASSAGE_US = 3_600_000_000
 BY_WORDS_ALONE = "Found by words alone: the server cannot compare meanings now."
 # What SDKs call kinds of indexes; anything else does not narrow the search.
-KINDS = {"spoken_word": ("spoken",), "scene": ("visual",), "visual": ("visual",), "audio": ("audio",)}
+KINDS = {"spoken_word": ("spoken",), "scene": ("visual", "audio"), "visual": ("visual",), "audio": ("audio",)}
 
 
 class SearchRequest(BaseModel):
@@ -45,6 +48,7 @@ class SearchRequest(BaseModel):
     dynamic_score_percentage: Annotated[float | None, Field(ge=0, le=100)] = None
     start: float | None = None
     end: float | None = None
+    filter: Any = None
 
     @property
     def limit(self) -> int:
@@ -54,15 +58,17 @@ class SearchRequest(BaseModel):
         return min(limit, MAX_RESULTS)
 
     @property
+    def index_id(self) -> str | None:
+        return self.scene_index_id or self.rtstream_index_id
+
+    @property
     def by_words_alone(self) -> bool:
         return self.search_type == "keyword"
 
     def narrowing(self, clock: Literal["unix", "asset"]) -> list[ColumnElement[bool]]:
         """What the request leaves of an owner's passages; `clock` says what its times are."""
         terms: list[ColumnElement[bool]] = []
-        if index_id := self.scene_index_id or self.rtstream_index_id:
-            terms.append(Passage.index_id == index_id)
-        elif kinds := KINDS.get(self.index_type or ""):
+        if not self.index_id and (kinds := KINDS.get(self.index_type or "")):
             terms.append(Passage.kind.in_(kinds))
         if self.start is not None:
             terms.append(Passage.end_us > _as_us(self.start, clock))
@@ -95,23 +101,30 @@ class Searcher:
         """Results of contract A8 from one stream."""
         return await self._as_stream_results(await self._find(wanted, "unix", Passage.stream_id == stream.id))
 
-    async def in_assets(self, which: ColumnElement[bool], wanted: SearchRequest) -> list[Json]:
+    async def in_assets(
+        self, which: ColumnElement[bool], wanted: SearchRequest, *narrowed: ColumnElement[bool]
+    ) -> list[Json]:
         """Results of contract §2.3: one entry for each asset that matched, times in seconds from its
-        start."""
+        start. `narrowed` are terms of `Passage`'s columns."""
         of_assets = Passage.asset_id.in_(select(Asset.id).where(which, Asset.deleted_at.is_(None)))
-        matches = await self._find(wanted, "asset", of_assets)
+        return await self.asset_results(await self._find(wanted, "asset", of_assets, *narrowed))
+
+    async def asset_results(self, matches: Sequence[Match]) -> list[Json]:
+        """Matches within assets as results of contract §2.3; those of assets that are gone are left out."""
         ids = {match.asset_id for match in matches}
         assets = {row.id: row for row in await self.session.scalars(select(Asset).where(Asset.id.in_(ids)))}
         results: dict[str, Json] = {}
         for match in matches:
-            asset = assets[match.asset_id or ""]
-            entry = results.setdefault(asset.id, _entry(asset))
+            asset = assets.get(match.asset_id or "")
+            if asset is None:
+                continue
+            entry = results.setdefault(asset.id, entry_of(asset))
             entry["max_score"] = max(entry["max_score"], round(match.score, 4))
             entry["docs"].append(_doc(match))
         return list(results.values())
 
     async def _find(
-        self, wanted: SearchRequest, clock: Literal["unix", "asset"], of_owner: ColumnElement[bool]
+        self, wanted: SearchRequest, clock: Literal["unix", "asset"], *of_owner: ColumnElement[bool]
     ) -> list[Match]:
         question = Question(
             wanted.query or "",
@@ -120,8 +133,20 @@ class Searcher:
             wanted.score_threshold or 0.0,
             wanted.dynamic_score_percentage,
         )
-        of_account = Passage.account_id == self.account_id
-        return await search_passages(self.session, question, of_account, of_owner, *wanted.narrowing(clock))
+        which = [
+            Passage.account_id == self.account_id,
+            *of_owner,
+            *wanted.narrowing(clock),
+            *await self._of_index(wanted),
+            *await filter_passages(self.session, self.account_id, read_filter(wanted.filter)),
+        ]
+        return await search_passages(self.session, question, *which)
+
+    async def _of_index(self, wanted: SearchRequest) -> list[ColumnElement[bool]]:
+        """Passages of the index that is asked for, a named one or one that makes records itself."""
+        if not wanted.index_id:
+            return []
+        return [await narrow_to(self.session, self.account_id, wanted.index_id, Passage)]
 
     async def _vector(self, wanted: SearchRequest) -> list[float] | None:
         if wanted.by_words_alone or not (wanted.query or "").strip():
@@ -171,7 +196,8 @@ def as_v2(results: list[Json], warnings: list[Json]) -> Json:
     }
 
 
-def _entry(asset: Asset) -> Json:
+def entry_of(asset: Asset) -> Json:
+    """A result of contract §2.3 without documents yet."""
     return {
         "collection_id": asset.collection_id,
         "video_id": asset.id,

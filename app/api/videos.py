@@ -22,6 +22,7 @@ from app.domain.operations.service import (
     request_operation,
     restart_operation,
 )
+from app.domain.scenes.indexing import list_recorded_indexes
 from app.domain.transcripts.service import index_subject
 from app.wire.deps import AppContext, AppLinks, ReadingCaller, ServerCaller, Session
 from app.wire.envelope import success
@@ -193,10 +194,12 @@ async def compile_shots(
 
 
 async def _indexed(session: Session, caller: Caller, video_id: str) -> Asset:
+    """The video, once anything of it can be found."""
     asset = await get_asset(session, caller.account_id, video_id, kind="video")
     operation = await find_operation(session, caller.account_id, index_subject(asset.id))
-    if operation is None:
-        raise InvalidRequest(f"{asset.id} is not indexed: call index_spoken_words first", code="not_indexed")
-    if operation.status != "done":
+    if (operation is None or operation.status != "done") and not await list_recorded_indexes(session, asset):
+        if operation is None:
+            message = f"{asset.id} is not indexed: call index_spoken_words or index_scenes first"
+            raise InvalidRequest(message, code="not_indexed")
         raise Conflict(f"{asset.id} is being indexed", code="indexing")
     return asset

@@ -109,6 +109,15 @@ class Settings(BaseSettings):
     speech_language: str | None = None
     sentence_model: Path | None = None  # a folder with model.onnx and tokenizer.json; unset: the packaged one
     visual_channels: Annotated[tuple[str, ...], NoDecode] = ("visual_index", "scene_index")  # contract C5
+    # A language model behind an OpenAI-compatible URL: Ollama, llama-server, vLLM, a cloud. The administrator
+    # names it, so it may lie on any network. Unset: records and alerts are made without one.
+    language_url: str | None = Field(None, pattern=r"^https?://[^\s]+$", repr=False)  # it may hold a password
+    language_key: SecretStr | None = None
+    language_model: str = "default"
+    language_pictures: bool = False  # whether the model takes pictures
+    language_timeout_seconds: float = Field(30.0, gt=0, le=600)
+    language_live_seconds: float = Field(6.0, gt=0, le=60)  # so long may a live record wait for it
+    language_requests: int = Field(2, ge=1, le=64)  # at once, a worker process
     alert_cooldown_seconds: float = Field(30.0, ge=0)  # between two firings of one alert
     worker_threads: int = Field(4, ge=1)
 

@@ -10,9 +10,11 @@ from app.domain.nodes.models import IngestNode
 from app.domain.operations.models import Operation
 from app.domain.outbox.models import OutboxHead, OutboxMessage
 from app.domain.passages.models import Passage
+from app.domain.scenes.models import Scene, SceneCollection
 from app.domain.sessions.models import CaptureSession, Channel
 from app.domain.streams.models import Pull, Segment, Stream
 from app.domain.transcripts.models import SpeechChunk, Transcription, Utterance
+from app.domain.understanding.models import Analyzer, NamedIndex, Understanding
 from app.domain.uploads.models import Upload
 from app.domain.webhooks.models import (
     WebhookAttempt,
@@ -27,6 +29,7 @@ __all__ = [
     "Alert",
     "AlertFiring",
     "AlertMatch",
+    "Analyzer",
     "ApiKey",
     "Asset",
     "AuditEntry",
@@ -40,6 +43,7 @@ __all__ = [
     "IndexWindow",
     "IngestNode",
     "MixWindow",
+    "NamedIndex",
     "Operation",
     "OutboxHead",
     "OutboxMessage",
@@ -47,12 +51,15 @@ __all__ = [
     "Playback",
     "Pull",
     "RecordToMatch",
+    "Scene",
+    "SceneCollection",
     "SceneIndex",
     "ScreenFrame",
     "Segment",
     "SpeechChunk",
     "Stream",
     "Transcription",
+    "Understanding",
     "Upload",
     "Utterance",
     "WebhookAttempt",

@@ -39,9 +39,12 @@ def web_argv(settings: Settings) -> tuple[str, ...]:
 
 def worker_argv(settings: Settings, pool: str = "threads") -> tuple[str, ...]:
     """The Celery worker; `pool` is `threads` where models are shared, `prefork` where jobs are kept apart."""
+    jobs = settings.worker_threads
+    if settings.language_url and pool == "threads":
+        jobs += 2 * settings.language_requests  # who waits for a language model holds up no other job
     return (
         *(sys.executable, "-m", "celery", "--app", "workers.main:celery_app", "worker"),
-        *("--pool", pool, "--concurrency", str(settings.worker_threads), "--loglevel", settings.log_level),
+        *("--pool", pool, "--concurrency", str(jobs), "--loglevel", settings.log_level),
         *("--without-gossip", "--without-mingle", "--without-heartbeat"),
     )
 

@@ -14,6 +14,9 @@ from app.media.thumbnail import encode_jpeg
 WAITING_FRAMES = 600
 FULL_WIDTH = 4096
 
+# A scene in which something changes, though never much at once, is told of after a minute.
+LONGEST_SCENE_US = 60_000_000
+
 # A cell is 4 x 4 pixels. A caret that blinks, 2 x 16 pixels, changes five; a word changes dozens. Encoders
 # leave still cells within a few of 255 steps.
 _CELL_PIXELS = 4

@@ -12,12 +12,14 @@ from fastapi.routing import APIRoute
 
 from app.base.errors import CaptureError, NotFound
 from app.base.ids import utc_now
+from app.domain.indexes.models import ScreenFrame
 from app.media.hls import index_file
 from app.media.live_parts import PART_TARGET_SECONDS
 from app.pages.broadcast import Broadcast
 from app.pages.clips import AppClips, Clips, ClipSource
 from app.pages.feeds import AppFeeds, Feeds, PathPlaying
 from app.pages.files import StoredFile, stored_file
+from app.pages.playing import Playing
 from app.pages.ranges import RangeNotSatisfiable, read_range
 from app.pages.reloading import QueryDirectives, reload_playlist
 from app.pages.spooled import SpooledSegment, read_recorded
@@ -90,6 +92,20 @@ async def thumbnail(playing: PathPlaying, context: AppContext) -> Response:
         raise NotFound("this has no picture")
     data = b"".join([block async for block in context.storage.read(playing.thumbnail_key)])
     return Response(data, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=86400"})
+
+
+@router.head("/{slug}/frame/{frame_id}.jpg", include_in_schema=False)
+@router.get("/{slug}/frame/{frame_id}.jpg", **answers("image/jpeg"))
+async def frame(playing: PathPlaying, frame_id: str, session: Session, context: AppContext) -> Response:
+    """A picture that was taken out of a recording; a cut gives those of what it plays."""
+    found = await session.get(ScreenFrame, frame_id)
+    parts = playing.parts if isinstance(playing, Playing) else ()
+    if found is None or not any(
+        part.asset.id == found.asset_id and part.is_played(found.at_us) for part in parts
+    ):
+        raise NotFound("no such picture")
+    data = b"".join([block async for block in context.storage.read(found.storage_key)])
+    return Response(data, media_type="image/jpeg", headers={"Cache-Control": UNCHANGING})
 
 
 @router.get("/{slug}/transcript.json")

@@ -31,14 +31,14 @@ def speech_prefix(account_id: str, stream_id: str) -> str:
     return f"{account_id}/speech/{stream_id}/"
 
 
-def screen_key(account_id: str, stream_id: str, frame_id: str) -> str:
-    """A picture of a stream that was looked at."""
-    return f"{screen_prefix(account_id, stream_id)}{frame_id}.jpg"
+def screen_key(account_id: str, owner_id: str, frame_id: str) -> str:
+    """A picture of a stream or an asset that was looked at."""
+    return f"{screen_prefix(account_id, owner_id)}{frame_id}.jpg"
 
 
-def screen_prefix(account_id: str, stream_id: str) -> str:
-    """Every picture of a stream that was looked at."""
-    return f"{account_id}/screens/{stream_id}/"
+def screen_prefix(account_id: str, owner_id: str) -> str:
+    """Every picture of a stream or an asset that was looked at."""
+    return f"{account_id}/screens/{owner_id}/"
 
 
 def mix_key(account_id: str, session_id: str, render_id: str) -> str:

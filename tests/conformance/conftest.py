@@ -10,7 +10,8 @@ Every test's name begins with the number of its check.
 | 10, 11, 12 | opening sockets, idle ones | test_sockets.py |
 | 13, 14, 15, 16, 17, 20 | a capture's way, its streams and webhooks | test_lifecycle.py |
 | 21, 22, 28, 29, 53 | live transcripts, their routing, polling and search | test_transcripts.py |
-| 23, 24, 25, 26, 54, 55, 56 | indexes on live streams, and alerts | test_indexes.py |
+| 23, 24, 25, 26, 54, 55, 56, 67 | indexes on live streams, and alerts | test_indexes.py |
+| 66 | understanding a recording, and asking for it | test_understanding.py |
 | 31, 32, 33, 39, 49, 62 | exports, and their pages | test_exports.py |
 | 34, 35, 36, 37 | indexing and searching a recording | test_video_search.py |
 | 38, 60, 61 | the editor, and the old timeline | test_editor.py |

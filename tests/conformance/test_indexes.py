@@ -1,4 +1,4 @@
-"""Checks 23 to 27, 30 and 54 to 57: indexes on live streams, their frames, records and alerts."""
+"""Checks 23 to 27, 30, 54 to 57 and 67: indexes on live streams, their frames, records and alerts."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,12 +47,19 @@ BACKEND = """
     alert_id = visual.create_alert(event_id, "", ws_connection_id=own.connection_id)
     silent = visual.create_alert(event_id, "")
     visual.disable_alert(silent)
+    seen = display.understand(
+        segmentation={"type": "time", "window": "4s"},
+        analyzers=[{"type": "vlm", "sampling": {"frame_count": 1}, "config": {"prompt": "What is open?"}}],
+    )
+    screens = display.index(source=seen.outputs["scene"], name="screens", use_for=["semantic"])
+    named_alert = screens.create_alert(event_id, "")
     emit(
         {
             "alert": {"event_id": event_id, "alert_id": alert_id, "silent": silent},
             "indexes": {"visual": visual.rtstream_index_id, "audio": audio.rtstream_index_id},
             "default": default.rtstream_index_id,
             "streams": {"display": display.id, "mic": mic.id},
+            "named": {"understanding": seen.id, "index": screens.id, "alert": named_alert},
         }
     )
     await hear()
@@ -90,6 +97,7 @@ class Indexed:
     node: Json
     paused: Json
     alert: Json
+    named: dict[str, str]
 
     def of(self, socket: str, channel: str) -> list[Json]:
         return [frame for frame in self.frames[socket] if frame["channel"] == channel]
@@ -157,6 +165,7 @@ def indexed(
         by_node,
         paused,
         made["alert"],
+        made["named"],
     )
 
 
@@ -352,3 +361,56 @@ def test_check_55_alerts_are_made_listed_and_switched(
         alertId=made["alert_id"],
     )
     assert [made["alert_id"], "disabled"] in by_node
+
+
+def test_check_67_a_stream_is_understood_and_indexed_by_name(
+    indexed: Indexed, pythons: dict[str, Sdk]
+) -> None:
+    found = pythons[NEWEST].run(
+        """
+        stream = conn.get_collection("default").get_rtstream(stream_id)
+        seen = stream.get_understanding(understanding)
+        records = seen.get_records(start=0, end=4e9, page_size=2)
+        rest = seen.get_records(start=0, end=4e9, page=2, page_size=2)
+        screens = stream.get_index(index)
+        held = screens.get_records()
+        shots = stream.search("messages in an inbox", index_id=screens.id).shots
+        states = [screens.status]
+        for act in (screens.stop, screens.start):
+            act()
+            states.append(screens.refresh().status)
+        screens.disable_alert(alert)
+        alerts = screens.list_alerts()
+        seen.stop()
+        emit(
+            {
+                "listed": [one.id for one in stream.list_understanding()],
+                "status": seen.refresh().status,
+                "outputs": list(seen.outputs),
+                "records": [records, rest],
+                "held": held["records"],
+                "source": screens.source_understanding_id,
+                "named": [one.name for one in stream.list_indexes()],
+                "shots": [[shot.scene_index_id, shot.text] for shot in shots],
+                "states": states,
+                "alerts": [[row["alert_id"], row["status"]] for row in alerts],
+            }
+        )
+        """,
+        stream_id=indexed.streams["display"],
+        **indexed.named,
+    )
+    assert (found["listed"], found["outputs"]) == ([indexed.named["understanding"]], ["scene"])
+    assert (found["source"], found["named"]) == (indexed.named["understanding"], ["screens"])
+    assert found["status"] == "stopped"
+    assert found["states"] == ["running", "stopped", "running"]
+    first, rest = found["records"]
+    assert first["next_page"] is True
+    told = [record["data"]["scene_description"] for record in first["records"] + rest["records"]]
+    assert any("Terminal - make test" in text for text in told)
+    assert [one["text"] for one in found["held"]][:2] == [one["text"] for one in first["records"]]
+    assert any("Mail - Inbox" in one["text"] for one in found["held"])
+    assert "Mail - Inbox" in found["shots"][0][1]
+    assert found["alerts"] == [[indexed.named["alert"], "disabled"]]
+    fired = [frame for frame in indexed.of("session", "alert") if frame["alert_id"] == indexed.named["alert"]]
+    assert [frame["index_id"] for frame in fired] == [indexed.named["index"]]

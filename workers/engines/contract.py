@@ -1,7 +1,8 @@
 """What the engines do, one small contract each; failures are retryable or not."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,3 +89,37 @@ class SpeechEngine(Engine, Protocol):
         """Recognise float32 mono 16 kHz samples; without `language` it is detected.
 
         Raises `EngineError`."""
+
+
+@dataclass(frozen=True, slots=True)
+class LanguageCapabilities:
+    """What a model takes beside text: `pictures`, JPEG or PNG."""
+
+    pictures: bool
+
+
+class LanguageEngine(Engine, Protocol):
+    """Implementers: `openai_compatible.OpenAiCompatible`. To be used on one event loop."""
+
+    @property
+    def capabilities(self) -> LanguageCapabilities: ...
+
+    @property
+    def trouble(self) -> str | None:
+        """Why it gives no answers at present, in words that hold no evidence; None while it does."""
+
+    async def answer(
+        self,
+        instructions: str,
+        evidence: str,
+        schema: dict[str, Any],
+        *,
+        pictures: Sequence[bytes] = (),
+        limit_seconds: float | None = None,
+    ) -> dict[str, Any]:
+        """A JSON object that follows `schema`, a JSON Schema of type object without other properties.
+
+        What it says may still be invented: the caller holds it to the evidence. It takes no longer than
+        `limit_seconds` and the engine's own limit, waiting for other requests included. Raises `EngineError`:
+        the model is down, slow, paused after a failure, or answered wrongly.
+        """

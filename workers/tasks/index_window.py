@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.indexes.models import IndexWindow, SceneIndex
-from app.domain.indexes.service import Found, save_record
+from app.domain.indexes.service import Found, note_missing, save_record
 from app.domain.indexes.windows import forget_window
 from app.domain.matching.service import await_match
 from app.domain.routing import pipeline_route
@@ -34,19 +34,23 @@ async def index_window(context: Context, window_id: str) -> None:
             await forget_window(session, window_id)
             return
     find = found_on_screens if index.kind == "visual" else found_in_speech
-    found = await find(context, index, window)
+    found, notice = await find(context, index, window)
     async with context.db.transaction() as session:
-        watched = await _save(context, session, index.id, found)
+        watched = await _save(context, session, index.id, found, notice)
         await forget_window(session, window_id)
     for record_id in watched:
         await match_record(context, record_id)  # a job of its own would wait behind other streams' pictures
 
 
-async def _save(context: Context, session: AsyncSession, index_id: str, found: Sequence[Found]) -> list[str]:
+async def _save(
+    context: Context, session: AsyncSession, index_id: str, found: Sequence[Found], notice: str | None
+) -> list[str]:
     """Returns the ids of the records that alerts watch for."""
     index = await session.get(SceneIndex, index_id)
     if index is None:
         return []  # deleted meanwhile
+    if found:
+        await note_missing(session, index, notice)
     stream = await session.get_one(Stream, index.stream_id)
     route = await pipeline_route(session, stream, index.ws_connection_id)
     channels = context.settings.visual_channels

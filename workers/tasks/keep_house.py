@@ -18,7 +18,7 @@ from app.domain.exports.service import request_missed_exports
 from app.domain.indexes.windows import ring_due_windows
 from app.domain.matching.service import ring_waiting_matches
 from app.domain.nodes.service import forget_silent_nodes
-from app.domain.operations.service import ring_abandoned
+from app.domain.operations.service import forget_answers, ring_abandoned
 from app.domain.passages.service import ring_waiting_passages
 from app.domain.sessions import service as sessions
 from app.domain.sessions.states import Status
@@ -54,6 +54,7 @@ async def keep_house(context: Context, _: str) -> None:
         ring_due_windows,
         ring_waiting_matches,
         ring_waiting_passages,
+        forget_answers,
     ):
         await _step(context, step.__name__, step)
     await _step(context, "forget_old_events", partial(_forget_old_events, context.settings))

@@ -10,8 +10,10 @@ from app.domain.matching.service import claim_match, conclude, watching
 from app.engines.contract import EngineError
 from app.engines.registry import open_sentence_engine
 from app.process import Context
+from workers.engines.registry import open_language_engine
 from workers.matching.evidence import evidence_of
 from workers.matching.judge import Likeness, judge
+from workers.matching.second_opinion import with_second_opinion
 from workers.tasks.cores import cores
 
 logger = logging.getLogger(__name__)
@@ -43,7 +45,8 @@ async def _judged(context: Context, record: IndexRecord, rules: list[str]) -> li
     likeness: Likeness | None = engine.encode
     async with cores:
         try:
-            return await asyncio.to_thread(judge, rules, evidence, likeness)
+            judged = await asyncio.to_thread(judge, rules, evidence, likeness)
         except EngineError as error:
             logger.warning("alerts are matched by words alone: %s", type(error).__name__)
-            return await asyncio.to_thread(judge, rules, evidence, None)
+            judged = await asyncio.to_thread(judge, rules, evidence, None)
+    return await with_second_opinion(open_language_engine(context.settings), rules, evidence, judged)

@@ -31,24 +31,24 @@ async def read_new_screen(context: Context, frame_id: str) -> None:
         await read_screen(context, frame_id)
 
 
-async def read_screen(context: Context, frame_id: str) -> None:
+async def read_screen(context: Context, frame_id: str, *, can_wait: bool = False) -> None:
     """Save the picture's lines; harmless when run again, and for a picture that was deleted."""
-    async with _reader:
+    async with _reader.turn(can_wait=can_wait):
         async with context.db.transaction() as session:
             frame = await session.get(ScreenFrame, frame_id)
         if frame is None or frame.lines is not None:
             return  # perhaps by another job, while this one waited
-        lines = await _read(context, frame.storage_key)
+        lines = await _read(context, frame.storage_key, can_wait=can_wait)
         async with context.db.transaction() as session:
             await save_lines(session, frame_id, [asdict(line) for line in lines])
 
 
-async def _read(context: Context, storage_key: str) -> list[ScreenLine]:
+async def _read(context: Context, storage_key: str, *, can_wait: bool) -> list[ScreenLine]:
     """The lines; none where the picture cannot be read, now or ever: an index goes on without it."""
     engine = open_screen_text_engine(context.settings)
     try:
         picture = b"".join([block async for block in context.storage.read(storage_key)])
-        async with cores:
+        async with cores.turn(can_wait=can_wait):
             return await asyncio.to_thread(engine.read, picture)
     except (ObjectMissing, EngineError) as error:
         logger.warning("a screen was not read: %s", type(error).__name__)

@@ -20,7 +20,10 @@ class EventRule(Created, Base):
 
 
 class Alert(Created, Base):
-    """A rule that is held against each record of one index while it is enabled."""
+    """A rule that is held against each record of one index while it is enabled.
+
+    With `named_index_id` it was made on that index over the same records, and sleeps while that is stopped.
+    """
 
     __tablename__ = "alerts"
     __table_args__ = (CheckConstraint("status in ('enabled', 'disabled')", name="status"),)
@@ -28,6 +31,9 @@ class Alert(Created, Base):
     id: Mapped[str] = mapped_column(primary_key=True)
     index_id: Mapped[str] = mapped_column(ForeignKey("scene_indexes.id", ondelete="cascade"), index=True)
     rule_id: Mapped[str] = mapped_column(ForeignKey("event_rules.id", ondelete="cascade"), index=True)
+    named_index_id: Mapped[str | None] = mapped_column(
+        ForeignKey("named_indexes.id", ondelete="cascade"), index=True
+    )
     callback_url: Mapped[str | None]
     ws_connection_id: Mapped[str | None]
     status: Mapped[str] = mapped_column(default="enabled")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import select, true
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -55,8 +55,11 @@ async def create_alert(
     *,
     callback_url: str | None,
     ws_connection_id: str | None,
+    named_index_id: str | None = None,
 ) -> Alert:
     """Watch the index for the rule. An empty `callback_url` means none (contract A10).
+
+    With `named_index_id` it is an alert of that index, whose records are these.
 
     Raises `InvalidRequest` for a URL that is none, `NotFound` for a rule that the account does not have.
     """
@@ -67,6 +70,7 @@ async def create_alert(
         id=new_id("alert"),
         index_id=index.id,
         rule_id=rule.id,
+        named_index_id=named_index_id,
         callback_url=check_callback_url(callback_url) if callback_url else None,
         ws_connection_id=ws_connection_id or None,
         status="enabled",
@@ -76,12 +80,15 @@ async def create_alert(
     return alert
 
 
-async def list_alerts(session: AsyncSession, index: SceneIndex) -> list[tuple[Alert, EventRule]]:
-    """The index's alerts with their rules, oldest first."""
+async def list_alerts(
+    session: AsyncSession, index: SceneIndex, named_index_id: str | None = None
+) -> list[tuple[Alert, EventRule]]:
+    """The index's alerts with their rules, oldest first; with `named_index_id` only those made on that."""
+    of_name = Alert.named_index_id == named_index_id if named_index_id else true()
     rows = await session.execute(
         select(Alert, EventRule)
         .join(EventRule, EventRule.id == Alert.rule_id)
-        .where(Alert.index_id == index.id)
+        .where(Alert.index_id == index.id, of_name)
         .order_by(Alert.created_at)
     )
     return [(alert, rule) for alert, rule in rows]
@@ -130,7 +137,7 @@ async def fire(
         alert_id=alert.id,
         rule_id=rule.id,
         label=rule.label,
-        index_id=record.index_id,
+        index_id=alert.named_index_id or record.index_id,
         rtstream_id=stream.id,
         rtstream_name=stream.name,
         confidence=matched.confidence,

@@ -46,6 +46,12 @@ class Links:
             return None
         return f"{self._base_url}/media/{self._grant(asset.playback_slug)}/thumbnail.jpg"
 
+    def frame_url(self, asset: Asset, frame_id: str) -> str | None:
+        """A picture out of a video (domain/scenes); None for what cannot be played."""
+        if asset.playback_slug is None:
+            return None
+        return f"{self._base_url}/media/{self._grant(asset.playback_slug)}/frame/{frame_id}.jpg"
+
     def of_playback(self, slug: str) -> dict[str, str | None]:
         """`stream_url` and `player_url` of a playback."""
         return {"stream_url": self.stream_url(slug), "player_url": self.player_url(slug)}

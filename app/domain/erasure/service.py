@@ -29,11 +29,11 @@ from app.domain.indexes.models import IndexRecord, SceneIndex, ScreenFrame
 from app.domain.operations.models import Operation
 from app.domain.operations.service import OperationKind, request_operation, restart_operation
 from app.domain.outbox.models import OutboxMessage
+from app.domain.scenes.models import SceneCollection
 from app.domain.sessions.models import CaptureSession
 from app.domain.sessions.states import Status
 from app.domain.streams.models import Segment, Stream
 from app.domain.transcripts.models import SpeechChunk, Utterance
-from app.domain.transcripts.service import index_subject
 from app.domain.webhooks.models import WebhookDelivery, WebhookEndpoint
 from app.storage.keys import (
     asset_prefix,
@@ -48,6 +48,7 @@ from app.storage.keys import (
 Json = dict[str, Any]
 _OF_SESSIONS = (mix_prefix, conversion_prefix)
 _OF_STREAMS = (stream_prefix, speech_prefix, screen_prefix)
+_OF_ASSETS = (asset_prefix, screen_prefix)
 AT_REST = (Status.CREATED, Status.STOPPED, Status.EXPORTED, Status.FAILED)
 
 
@@ -146,7 +147,7 @@ async def _request(
         "prefixes": [
             *(prefix(account_id, one) for one in session_ids for prefix in _OF_SESSIONS),
             *(prefix(account_id, one) for one in stream_ids for prefix in _OF_STREAMS),
-            *(asset_prefix(account_id, one) for one in sorted(made)),
+            *(prefix(account_id, one) for one in sorted(made) for prefix in _OF_ASSETS),
             *(download_prefix(account_id, one) for one in downloads),
         ],
         "keys": [key for row in rows for key in (row.storage_key, row.thumbnail_key) if key],
@@ -234,6 +235,9 @@ async def remove_rows(session: AsyncSession, operation: Operation) -> Json:
                 or_(_among(ScreenFrame.stream_id, streams), _among(ScreenFrame.asset_id, assets))
             ),
         ),
+        "scene_collections": await _deleted(
+            session, delete(SceneCollection).where(_among(SceneCollection.asset_id, assets))
+        ),
         "segments": await _deleted(session, delete(Segment).where(_among(Segment.stream_id, streams))),
         "playbacks": await _deleted(
             session,
@@ -266,7 +270,7 @@ async def remove_rows(session: AsyncSession, operation: Operation) -> Json:
                 Operation.account_id == account_id,
                 or_(
                     _among(Operation.request["capture_session_id"].astext, sessions),
-                    _among(Operation.subject, map(index_subject, assets)),
+                    _among(Operation.request["asset_id"].astext, assets),
                     _among(Operation.id, request["download_ids"]),
                 ),
             ),

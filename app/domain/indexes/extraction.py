@@ -1,4 +1,4 @@
-"""How an index cuts its stream into records: what the SDKs ask for, read into one form (contract A7)."""
+"""How media are cut into records or scenes: what the SDKs ask for, read into one form (contract A7)."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,6 +15,8 @@ MOST_FRAMES = 60
 DEFAULT_THRESHOLD = 20.0
 DEFAULT_WORDS = 10
 MOST_WORDS = 1000
+PLACES = ("first", "middle", "last")
+MOST_PICTURES = 50_000  # of one recording
 
 _TYPES = {
     "time": "time",
@@ -54,6 +56,36 @@ def read_extraction(extraction_type: str | None, config: dict[str, Any] | None) 
         return Extraction("shot", {"threshold": threshold, "frame_count": int(frames)})
     window = _number(given, "time", DEFAULT_WINDOW_SECONDS, SHORTEST_WINDOW_SECONDS, LONGEST_WINDOW_SECONDS)
     return Extraction("time", {"time": window, "frame_count": int(frames)})
+
+
+def read_recorded_extraction(
+    extraction_type: str | None, config: dict[str, Any] | None, length_seconds: float
+) -> Extraction:
+    """The same for a recording of this length, with the defaults that the SDKs name: one picture of each
+    scene, the first of a window (contract §2, Videos).
+
+    Raises InvalidRequest naming the field.
+    """
+    given = config or {}
+    found = read_extraction(extraction_type, {"frame_count": 1} | _without_nulls(given))
+    if found.type != "time":
+        return found
+    places = given.get("select_frames") or list(PLACES[:1])
+    if not isinstance(places, list) or not all(place in PLACES for place in places):
+        field = "extraction_config.select_frames"
+        raise InvalidRequest(f"{field} must be a list of first, middle and last", field=field)
+    names = [place for place in PLACES if place in places]
+    pictures = length_seconds / found.config["time"] * max(found.config["frame_count"], len(names))
+    if pictures > MOST_PICTURES:
+        raise InvalidRequest(
+            f"extraction_config.time: at most {MOST_PICTURES} pictures are taken, not {pictures:.0f}",
+            field="extraction_config.time",
+        )
+    return Extraction("time", found.config | {"select_frames": names})
+
+
+def _without_nulls(given: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _segmenter(given: dict[str, Any]) -> dict[str, Any]:

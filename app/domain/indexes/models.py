@@ -45,7 +45,8 @@ class SceneIndex(Created, Base):
 class ScreenFrame(Created, Base):
     """A picture of a stream or an asset that differs from the one before, in storage before this row is.
 
-    `lines` is what is written on it (domain/indexes/screens.py), None until it has been read.
+    `lines` is what is written on it (domain/indexes/screens.py), None until it has been read. `description`
+    is what somebody who asked was told of it last.
     """
 
     __tablename__ = "screen_frames"
@@ -63,6 +64,7 @@ class ScreenFrame(Created, Base):
     width: Mapped[int]
     height: Mapped[int]
     lines: Mapped[list[Any] | None]
+    description: Mapped[str | None]
 
 
 class IndexWindow(Created, Base):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -112,6 +112,19 @@ async def change_prompt(session: AsyncSession, index: SceneIndex, prompt: str) -
     await session.flush()
 
 
+async def note_missing(session: AsyncSession, index: SceneIndex, notice: str | None) -> None:
+    """Say in words what its latest records had to do without; None: nothing.
+
+    `updated_at` stays: of a stopped index it says when that was.
+    """
+    if index.notice != notice:
+        await session.execute(
+            update(SceneIndex)
+            .where(SceneIndex.id == index.id)
+            .values(notice=notice, updated_at=SceneIndex.updated_at)
+        )
+
+
 async def running_indexes(
     session: AsyncSession, kind: str, stream_ids: Sequence[str]
 ) -> dict[str, list[SceneIndex]]:
@@ -137,23 +150,9 @@ async def save_record(
     visual_channels: Sequence[str],
 ) -> IndexRecord | None:
     """Save what was found, once for its source, and emit it; None where it was saved before."""
-    record_id = await session.scalar(
-        insert(IndexRecord)
-        .values(
-            id=new_id("rec"),
-            index_id=index.id,
-            source_id=found.source_id,
-            start_us=found.start_us,
-            end_us=found.end_us,
-            text=found.text,
-            details=found.details,
-        )
-        .on_conflict_do_nothing(index_elements=["index_id", "source_id"])
-        .returning(IndexRecord.id)
-    )
+    record_id = await keep_record(session, index, found)
     if record_id is None:
         return None
-    await add_passages(session, [_findable(record_id, index, found)])
     event = SceneRecorded(
         stream.id,
         stream.name,
@@ -168,6 +167,27 @@ async def save_record(
     seq = await next_seq(session, stream.capture_session_id)
     await emit(session, event, account_id=stream.account_id, route=route, seq=seq)
     return await session.get_one(IndexRecord, record_id)
+
+
+async def keep_record(session: AsyncSession, index: SceneIndex, found: Found) -> str | None:
+    """Save what was found, once for its source, to be searched; its id, None where it was saved before."""
+    record_id: str | None = await session.scalar(
+        insert(IndexRecord)
+        .values(
+            id=new_id("rec"),
+            index_id=index.id,
+            source_id=found.source_id,
+            start_us=found.start_us,
+            end_us=found.end_us,
+            text=found.text,
+            details=found.details,
+        )
+        .on_conflict_do_nothing(index_elements=["index_id", "source_id"])
+        .returning(IndexRecord.id)
+    )
+    if record_id is not None:
+        await add_passages(session, [_findable(record_id, index, found)])
+    return record_id
 
 
 def _findable(record_id: str, index: SceneIndex, found: Found) -> Findable:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy import delete, exists, select, update
+from sqlalchemy import ColumnElement, and_, delete, exists, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -16,6 +16,7 @@ from app.domain.outbox.jobs import RING_AGAIN_SECONDS, Job, enqueue
 from app.domain.routing import pipeline_route
 from app.domain.streams.models import Stream
 from app.domain.streams.playback import play_stream
+from app.domain.understanding.models import NamedIndex
 
 MAX_ATTEMPTS = 5
 # An alert fires from the first confidence on; an episode goes on down to the second, so that a reading that
@@ -28,13 +29,19 @@ LONGEST_PAUSE_US = 60_000_000
 
 async def await_match(session: AsyncSession, record: IndexRecord) -> bool:
     """Keep in mind, with the record itself, that it is to be matched; False where no alert watches."""
-    watched = exists().where(Alert.index_id == record.index_id, Alert.status == "enabled")
+    watched = exists().where(Alert.index_id == record.index_id, _is_awake())
     if not await session.scalar(select(watched)):
         return False
     due_at = utc_now() + timedelta(seconds=RING_AGAIN_SECONDS)
     session.add(RecordToMatch(record_id=record.id, due_at=due_at))
     await session.flush()
     return True
+
+
+def _is_awake() -> ColumnElement[bool]:
+    """Whether an alert is enabled, and the named index that it was made on, if any, not stopped."""
+    stopped = exists().where(NamedIndex.id == Alert.named_index_id, NamedIndex.is_stopped)
+    return and_(Alert.status == "enabled", ~stopped)
 
 
 async def claim_match(session: AsyncSession, record_id: str) -> tuple[IndexRecord, SceneIndex] | None:
@@ -55,7 +62,7 @@ async def watching(session: AsyncSession, index_id: str) -> list[tuple[str, str]
     rows = await session.execute(
         select(Alert.id, EventRule.prompt)
         .join(EventRule, EventRule.id == Alert.rule_id)
-        .where(Alert.index_id == index_id, Alert.status == "enabled")
+        .where(Alert.index_id == index_id, _is_awake())
         .order_by(Alert.id)
     )
     return [(alert_id, prompt) for alert_id, prompt in rows]

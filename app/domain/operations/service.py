@@ -5,7 +5,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import and_, or_, select, update
+from sqlalchemy import and_, delete, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -24,9 +24,17 @@ class OperationKind(StrEnum):
     EXPORT_STREAM = "export_stream"
     IMPORT_UPLOAD = "import_upload"
     INDEX_SPOKEN_WORDS = "index_spoken_words"
+    EXTRACT_SCENES = "extract_scenes"
+    INDEX_RECORDING = "index_recording"
+    DESCRIBE_SCENE = "describe_scene"
+    ANSWER_QUESTION = "answer_question"
     MAKE_DOWNLOAD = "make_download"
     RENDER_TIMELINE = "render_timeline"
     ERASE = "erase"
+
+
+# SDKs poll for less long. Nobody asks for an answer again, and it holds what was said.
+ANSWERS_KEPT_SECONDS = 900.0
 
 
 class LeaseLost(Conflict):
@@ -211,3 +219,13 @@ async def ring_abandoned(session: AsyncSession) -> None:
     )
     for operation_id in abandoned.all():
         await enqueue(session, Job.RUN_OPERATION, operation_id)
+
+
+async def forget_answers(session: AsyncSession) -> None:
+    """Remove questions and their answers when whoever asked has had them."""
+    long_ago = utc_now() - timedelta(seconds=ANSWERS_KEPT_SECONDS)
+    await session.execute(
+        delete(Operation).where(
+            Operation.kind == OperationKind.ANSWER_QUESTION.value, Operation.created_at < long_ago
+        )
+    )

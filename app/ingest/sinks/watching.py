@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-# An unchanging scene is told of after a minute, and scene changes are looked for once a second.
-LONGEST_SCENE_US = 60_000_000
-SCENE_LOOK_US = 1_000_000
+from app.media.screens import LONGEST_SCENE_US
+
+SCENE_LOOK_US = 1_000_000  # scene changes are looked for once a second
 SHORTEST_LOOK_US = 200_000
 # Looks that come closer than this are decoded through instead of asking for a key frame each.
 KEYFRAME_FROM_US = 1_000_000

@@ -12,6 +12,9 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from app.base.db import Base
 from app.domain.accounts.models import ApiKey, ClientToken
 from app.domain.operations.service import OperationKind, request_operation
+from app.domain.streams.models import Stream
+from app.domain.understanding.analyzers import read_analyzers
+from app.domain.understanding.service import understand_stream
 from app.domain.webhooks.endpoints import create_endpoint
 from app.domain.webhooks.models import WebhookDelivery
 from app.process import Context
@@ -143,6 +146,8 @@ async def owned(web: Web, owner: Tenant) -> Owned:
             "download_id": download.id,
             "webhook_id": webhook.id,
             "resource": "etag",
+            "understanding_id": await _understanding(web.context, stream_id),
+            "analyzer": "transcript",
             "end_user_id": "ada",
             "key_id": str(await session.scalar(select(ApiKey.id))),
             "token_id": str(await session.scalar(select(ClientToken.id))),
@@ -152,6 +157,13 @@ async def owned(web: Web, owner: Tenant) -> Owned:
     path_ids["asset_id"] = path_ids["video_id"]
     path_ids["delivery_id"] = await _delivery(web.context, owner)
     return Owned(owner, path_ids)
+
+
+async def _understanding(context: Context, stream_id: str) -> str:
+    async with context.db.transaction() as session:
+        stream = await session.get_one(Stream, stream_id)
+        analyzers = read_analyzers([{"type": "spoken_words"}], None, None)
+        return (await understand_stream(session, stream, analyzers, {"segmentation": {}}, None)).id
 
 
 async def _delivery(context: Context, owner: Tenant) -> str:

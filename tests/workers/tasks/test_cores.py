@@ -2,7 +2,7 @@ import asyncio
 from threading import Event, Thread
 
 from tests.fixtures.eventually import eventually
-from workers.tasks.cores import Cores
+from workers.tasks.cores import TURNS_BEFORE_SPARE, Cores
 
 
 async def work(cores: Cores, begun: list[str], name: str, end: asyncio.Event) -> None:
@@ -56,3 +56,26 @@ async def test_nobody_waits_longer_than_patience_lasts() -> None:
     async with asyncio.timeout(30):
         await work(cores, begun, "third", end)  # all cores were given back
     assert begun == ["first", "second", "third"]
+
+
+async def test_what_can_wait_goes_last_and_is_not_stuck() -> None:
+    cores, begun = Cores(1, patience_seconds=None), list[str]()
+
+    async def spare() -> None:
+        async with cores.turn(can_wait=True):
+            begun.append("spare")
+
+    async def live(number: int) -> None:
+        async with cores.turn(can_wait=False):
+            begun.append(str(number))
+
+    async with asyncio.TaskGroup() as group:
+        await cores.__aenter__()
+        group.create_task(spare())
+        await asyncio.sleep(0)
+        for number in range(20):
+            group.create_task(live(number))
+        await asyncio.sleep(0)
+        await cores.__aexit__()
+    assert begun.index("spare") == TURNS_BEFORE_SPARE
+    assert [one for one in begun if one != "spare"] == [str(number) for number in range(20)]

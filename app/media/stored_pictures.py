@@ -1,0 +1,144 @@
+"""The pictures of a finished file, decoded only where they are wanted."""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+
+from app.base.errors import Unprocessable
+
+# Packets that are held: a file with fewer key frames is decoded on the way.
+LONGEST_RUN = 900
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A key frame and what builds on it; where it is not whole, what follows goes on from it."""
+
+    packets: "list[av.Packet[Any]]"
+    times_us: list[int]
+    starts_with_key: bool
+    is_whole: bool
+
+
+class StoredPictures:
+    """An open file's pictures. Not safe for use from several threads at once."""
+
+    def __init__(self, container: av.container.InputContainer) -> None:
+        self._container = container
+        self._stream = container.streams.video[0]
+        self._decoder = self._new_decoder()
+        self._per_us = (self._stream.time_base or Fraction(1, 1_000_000)) * 1_000_000
+
+    def runs(self) -> Iterator[Run]:
+        """All of them, in the file's order; nothing is decoded."""
+        packets: list[av.Packet[Any]] = []
+        starts_with_key = True
+        for packet in self._container.demux(self._stream):
+            if packet.pts is None or not packet.size:
+                continue
+            if packets and (packet.is_keyframe or len(packets) >= LONGEST_RUN):
+                yield self._run(packets, starts_with_key, is_whole=packet.is_keyframe)
+                packets, starts_with_key = [], packet.is_keyframe
+            packets.append(packet)
+        if packets:
+            yield self._run(packets, starts_with_key, is_whole=True)
+
+    def _run(self, packets: "list[av.Packet[Any]]", starts_with_key: bool, *, is_whole: bool) -> Run:
+        times = sorted(self._us(packet.pts or 0) for packet in packets)
+        return Run(packets, times, starts_with_key, is_whole)
+
+    def decoded(self, run: Run) -> Iterator[tuple[int, av.VideoFrame]]:
+        """The run's frames with their times, in the order in which they are shown; damaged ones are missing.
+
+        One that does not start with a key frame goes on from the one before, which was decoded to its end.
+        """
+        if run.starts_with_key:
+            self._decoder = self._new_decoder()
+        decoder = self._decoder
+        for packet in [*run.packets, None] if run.is_whole else run.packets:
+            try:
+                frames = decoder.decode(packet)
+            except av.FFmpegError:
+                continue
+            for frame in frames:
+                if frame.pts is not None:
+                    yield self._us(frame.pts), frame
+
+    def _new_decoder(self) -> av.VideoCodecContext:
+        described = self._stream.codec_context
+        decoder = av.CodecContext.create(described.codec, "r")
+        assert isinstance(decoder, av.VideoCodecContext)
+        decoder.extradata = described.extradata
+        decoder.thread_count = 1  # frame threads would hold pictures back
+        return decoder
+
+    def shown_at(self, instants_us: Sequence[int]) -> Iterator[tuple[int, av.VideoFrame, int]]:
+        """The frames that are shown at these rising instants, each with its time and at how many of them.
+
+        Raises `Unprocessable` where no picture can be decoded.
+        """
+        waiting = list(reversed(instants_us))
+        if waiting:
+            self._go_to(waiting[-1])
+        shown: tuple[int, av.VideoFrame] | None = None
+        for run, until_us in _with_ends(self.runs()):
+            wanted = []
+            while waiting and (until_us is None or waiting[-1] < until_us):
+                wanted.append(run.times_us[max(bisect_right(run.times_us, waiting.pop()) - 1, 0)])
+            if not wanted and run.is_whole:
+                if not waiting:
+                    return
+                continue
+            done = 0
+            for at_us, frame in self.decoded(run):
+                shown = at_us, frame
+                reached = bisect_right(wanted, at_us)
+                if reached > done:
+                    yield at_us, frame, reached - done
+                    done = reached
+                if done == len(wanted) and run.is_whole:
+                    break
+            if done < len(wanted):
+                if shown is None:
+                    waiting.extend(reversed(wanted[done:]))
+                else:
+                    yield *shown, len(wanted) - done
+        if waiting or (shown is None and instants_us):
+            raise Unprocessable("The media file holds no readable picture.")
+
+    def _go_to(self, at_us: int) -> None:
+        """Go on from the last key frame before; from the beginning where the container cannot tell."""
+        with suppress(av.FFmpegError):
+            self._container.seek(int(at_us / self._per_us), stream=self._stream, backward=True)
+
+    def _us(self, pts: int) -> int:
+        return round(pts * self._per_us)
+
+
+def _with_ends(runs: Iterator[Run]) -> Iterator[tuple[Run, int | None]]:
+    """Each run with the time at which the next begins; None for the last."""
+    held: Run | None = None
+    for run in runs:
+        if held is not None:
+            yield held, run.times_us[0]
+        held = run
+    if held is not None:
+        yield held, None
+
+
+@contextmanager
+def opened_pictures(path: Path) -> Iterator[StoredPictures]:
+    """Raises `Unprocessable` for a file without pictures, or one that breaks off where it is read."""
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise Unprocessable("The media file holds no readable picture.")
+            yield StoredPictures(container)
+    except av.FFmpegError as error:
+        raise Unprocessable("The media file holds no readable picture.") from error
