@@ -1,4 +1,4 @@
-"""Finished videos and audios: read, index, search, cut, join, render and delete them."""
+"""Finished videos and audios: read, search, cut, join, render and delete them."""
 
 from typing import Any, cast
 
@@ -7,7 +7,6 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from app.api.erasing import erase_asset
-from app.api.operations import answer_operation
 from app.api.search import AppSearcher, SearchRequest, as_v2
 from app.api.shapes import asset_shape
 from app.base.errors import Conflict, InvalidRequest
@@ -16,12 +15,7 @@ from app.domain.assets.models import Asset
 from app.domain.assets.playback import add_playback
 from app.domain.assets.service import AssetKind, get_asset, list_assets
 from app.domain.collections.service import get_collection
-from app.domain.operations.service import (
-    OperationKind,
-    find_operation,
-    request_operation,
-    restart_operation,
-)
+from app.domain.operations.service import find_operation
 from app.domain.transcripts.service import index_subject
 from app.wire.deps import AppContext, AppLinks, ReadingCaller, ServerCaller, Session
 from app.wire.envelope import success
@@ -29,12 +23,6 @@ from app.wire.envelope import success
 router = APIRouter(tags=["videos"])
 Json = dict[str, Any]
 MAX_PARTS = 500
-
-
-class IndexRequest(BaseModel):
-    index_type: str | None = None
-    language_code: str | None = None
-    force: bool | None = None
 
 
 class RenameRequest(BaseModel):
@@ -107,28 +95,6 @@ async def show_audio(audio_id: str, caller: ServerCaller, session: Session, link
 @router.delete("/audio/{audio_id}", response_model=None)
 async def delete_audio(audio_id: str, caller: ServerCaller, context: AppContext) -> Json | JSONResponse:
     return await erase_asset(context, caller, audio_id, "audio")
-
-
-@router.post("/video/{video_id}/index", response_model=None)
-async def index(
-    video_id: str, wanted: IndexRequest, caller: ServerCaller, context: AppContext
-) -> Json | JSONResponse:
-    """Find the spoken words; finished when the call returns, or polled. Again is a success (A12)."""
-    if wanted.index_type not in (None, "spoken_word"):
-        raise InvalidRequest("index_type: only spoken_word can be built here", field="index_type")
-    async with context.db.transaction() as session:
-        asset = await get_asset(session, caller.account_id, video_id, kind="video")
-        operation = await request_operation(
-            session,
-            caller.account_id,
-            OperationKind.INDEX_SPOKEN_WORDS,
-            index_subject(asset.id),
-            {"asset_id": asset.id, "language_code": wanted.language_code},
-        )
-        if operation.status == "failed" or (operation.status == "done" and wanted.force):
-            operation.request = {"asset_id": asset.id, "language_code": wanted.language_code}
-            await restart_operation(session, operation)
-    return await answer_operation(context, caller.account_id, operation.id)
 
 
 @router.post("/video/{video_id}/search")

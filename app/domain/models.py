@@ -12,7 +12,7 @@ from app.domain.outbox.models import OutboxHead, OutboxMessage
 from app.domain.passages.models import Passage
 from app.domain.sessions.models import CaptureSession, Channel
 from app.domain.streams.models import Pull, Segment, Stream
-from app.domain.transcripts.models import SpeechChunk, Transcription, Utterance
+from app.domain.transcripts.models import SpeechChunk, TranscribedPiece, Transcription, Utterance
 from app.domain.uploads.models import Upload
 from app.domain.webhooks.models import (
     WebhookAttempt,
@@ -52,6 +52,7 @@ __all__ = [
     "Segment",
     "SpeechChunk",
     "Stream",
+    "TranscribedPiece",
     "Transcription",
     "Upload",
     "Utterance",
