@@ -7,16 +7,14 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from app.api.erasing import erase_asset
-from app.api.search import AppSearcher, SearchRequest, as_v2
+from app.api.search import AppSearcher, SearchRequest, as_v2, check_indexed
 from app.api.shapes import asset_shape
-from app.base.errors import Conflict, InvalidRequest
+from app.base.errors import InvalidRequest
 from app.domain.accounts.credentials import Caller
 from app.domain.assets.models import Asset
 from app.domain.assets.playback import add_playback
 from app.domain.assets.service import AssetKind, get_asset, list_assets
 from app.domain.collections.service import get_collection
-from app.domain.operations.service import find_operation
-from app.domain.transcripts.service import index_subject
 from app.wire.deps import AppContext, AppLinks, ReadingCaller, ServerCaller, Session
 from app.wire.envelope import success
 
@@ -160,9 +158,5 @@ async def compile_shots(
 
 async def _indexed(session: Session, caller: Caller, video_id: str) -> Asset:
     asset = await get_asset(session, caller.account_id, video_id, kind="video")
-    operation = await find_operation(session, caller.account_id, index_subject(asset.id))
-    if operation is None:
-        raise InvalidRequest(f"{asset.id} is not indexed: call index_spoken_words first", code="not_indexed")
-    if operation.status != "done":
-        raise Conflict(f"{asset.id} is being indexed", code="indexing")
+    await check_indexed(session, asset)
     return asset

@@ -65,6 +65,12 @@ async def request_words(
     return operation
 
 
+async def words_version(session: AsyncSession, asset_id: str) -> str:
+    """A text that is another one whenever the asset's words have been found anew."""
+    first = select(func.min(Utterance.id)).where(Utterance.asset_id == asset_id)
+    return await session.scalar(first) or ""
+
+
 async def save_piece(session: AsyncSession, operation_id: str, end_us: int, spoken: Sequence[Spoken]) -> None:
     """Keep what was understood up to `end_us`, once."""
     await session.execute(

@@ -1,4 +1,4 @@
-"""The words of recordings: found by the real engine, kept piece by piece, and taken from what was heard live."""
+"""The words of recordings: found by the real engine, kept piece by piece, or taken over from live ones."""
 
 import asyncio
 import os

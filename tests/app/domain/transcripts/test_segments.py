@@ -1,3 +1,4 @@
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import given
@@ -81,7 +82,7 @@ def test_segments_hold_all_words_in_order_and_their_times_never_go_back(
     for one in found:
         assert one.start_us <= one.end_us
         assert one.text
-    assert all(one.start_us <= other.start_us for one, other in zip(found, found[1:], strict=False))
+    assert all(one.start_us <= other.start_us for one, other in pairwise(found))
     if segmenter == "time":
         assert len({one.start_us for one in found}) == len(found)
         assert all(one.end_us - one.start_us == length * SECOND for one in found)
