@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
@@ -32,14 +33,31 @@ class OperationFailed(CaptureError):
     code = "operation_failed"
 
 
-async def answer_operation(context: Context, account_id: str, operation_id: str) -> Json | JSONResponse:
-    """Hold the request until the operation is finished, at most `HOLD_SECONDS`, then tell where to poll."""
-    deadline = time.monotonic() + HOLD_SECONDS
+Shape = Callable[[Operation], Awaitable[Json]]
+
+
+async def answer_operation(
+    context: Context,
+    account_id: str,
+    operation_id: str,
+    *,
+    hold: bool = True,
+    output_url: str | None = None,
+    shape: Shape | None = None,
+) -> Json | JSONResponse:
+    """Hold the request until the operation is finished, at most `HOLD_SECONDS`, then tell where to poll.
+
+    What it made is answered as `shape` has it; `output_url`, which must answer the same, is polled then.
+    Without `hold` the caller hears of the end elsewhere, and is told not to poll.
+    """
+    deadline = time.monotonic() + (HOLD_SECONDS if hold else 0.0)
     while True:
         async with context.db.transaction() as session:
             operation = await get_operation(session, account_id, operation_id)
-        if operation.status in ("done", "failed") or time.monotonic() > deadline:
-            return await _answer(context, operation)
+        if operation.status in ("done", "failed"):
+            return await _finished(context, operation, shape)
+        if time.monotonic() > deadline:
+            return _unfinished(context, operation, output_url, "sync" if hold else "async")
         await asyncio.sleep(LOOK_SECONDS)
 
 
@@ -47,20 +65,26 @@ async def answer_operation(context: Context, account_id: str, operation_id: str)
 async def poll(operation_id: str, caller: ServerCaller, context: AppContext) -> Json | JSONResponse:
     async with context.db.transaction() as session:
         operation = await get_operation(session, caller.account_id, operation_id)
-    return await _answer(context, operation)
+    if operation.status in ("done", "failed"):
+        return await _finished(context, operation, None)
+    return _unfinished(context, operation, None, "sync")
 
 
-async def _answer(context: Context, operation: Operation) -> Json | JSONResponse:
-    if operation.status == "done":
-        return success(await _result(context, operation))
+async def _finished(context: Context, operation: Operation, shape: Shape | None) -> Json | JSONResponse:
     if operation.status == "failed":
         return failure(OperationFailed(operation.error or "the operation failed"))
+    return success(await (shape(operation) if shape else _result(context, operation)))
+
+
+def _unfinished(
+    context: Context, operation: Operation, output_url: str | None, request_type: Literal["sync", "async"]
+) -> Json:
     # `data` is an object in every poll: Python 0.5.1 crashes on null.
     data: dict[str, Any] = {
-        "output_url": f"{context.settings.base_url}/async-response/{operation.id}",
+        "output_url": output_url or f"{context.settings.base_url}/async-response/{operation.id}",
         "percentage": operation.percentage,
     }
-    return success(data) | {"status": "processing", "request_type": "sync"}
+    return success(data) | {"status": "processing", "request_type": request_type}
 
 
 _MAKERS_OF_ASSETS = (

@@ -2,23 +2,30 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.api.times import read_unix_us
-from app.base.errors import InvalidRequest
+from app.base.errors import Conflict, InvalidRequest
+from app.domain.assets.links import Links
 from app.domain.assets.models import Asset
+from app.domain.indexes.models import SceneIndex
+from app.domain.operations.service import find_operation
 from app.domain.passages.models import Passage
 from app.domain.search.fields import filter_passages
 from app.domain.search.filters import read_filter
+from app.domain.search.hydrating import hydrated, read_return_fields
 from app.domain.search.service import MAX_QUERY_CHARACTERS, MAX_RESULTS, Match, Question, search_passages
+from app.domain.search.stitching import stitched
 from app.domain.streams.models import Stream
+from app.domain.transcripts.service import index_subject
 from app.domain.understanding.named_indexes import narrow_to
 from app.engines.contract import EngineError
 from app.engines.registry import open_sentence_engine
@@ -49,6 +56,9 @@ class SearchRequest(BaseModel):
     start: float | None = None
     end: float | None = None
     filter: Any = None
+    return_fields: Any = None
+    sort_docs_on: str | None = None
+    stitch: bool | None = None
 
     @property
     def limit(self) -> int:
@@ -64,6 +74,20 @@ class SearchRequest(BaseModel):
     @property
     def by_words_alone(self) -> bool:
         return self.search_type == "keyword"
+
+    def sort(self, docs: list[Json]) -> None:
+        """Put the docs of one video in their order: the best first, or with `start` as they come in it."""
+        if self.sort_docs_on == "start":
+            docs.sort(key=lambda doc: doc["start"])
+        elif self.sort_docs_on == "score":
+            docs.sort(key=lambda doc: -doc["score"])
+
+    @field_validator("sort_docs_on")
+    @classmethod
+    def _known_order(cls, value: str | None) -> str | None:
+        if value not in (None, "", "score", "start"):
+            raise ValueError("must be score or start")
+        return value or None
 
     def narrowing(self, clock: Literal["unix", "asset"]) -> list[ColumnElement[bool]]:
         """What the request leaves of an owner's passages; `clock` says what its times are."""
@@ -94,12 +118,13 @@ class Searcher:
 
     async def in_streams(self, which: ColumnElement[bool], wanted: SearchRequest) -> list[Json]:
         """Results of contract A8 from the streams for which `which` holds: times in Unix seconds."""
-        matches = await self._find(wanted, "unix", Passage.stream_id.in_(select(Stream.id).where(which)))
-        return await self._as_stream_results(matches)
+        matches = await self.find(wanted, "unix", Passage.stream_id.in_(select(Stream.id).where(which)))
+        return await self._as_stream_results(wanted, matches)
 
     async def in_stream(self, stream: Stream, wanted: SearchRequest) -> list[Json]:
         """Results of contract A8 from one stream."""
-        return await self._as_stream_results(await self._find(wanted, "unix", Passage.stream_id == stream.id))
+        matches = await self.find(wanted, "unix", Passage.stream_id == stream.id)
+        return await self._as_stream_results(wanted, matches)
 
     async def in_assets(
         self, which: ColumnElement[bool], wanted: SearchRequest, *narrowed: ColumnElement[bool]
@@ -107,25 +132,39 @@ class Searcher:
         """Results of contract §2.3: one entry for each asset that matched, times in seconds from its
         start. `narrowed` are terms of `Passage`'s columns."""
         of_assets = Passage.asset_id.in_(select(Asset.id).where(which, Asset.deleted_at.is_(None)))
-        return await self.asset_results(await self._find(wanted, "asset", of_assets, *narrowed))
+        matches = await self.find(wanted, "asset", of_assets, *narrowed)
+        results = await self.asset_results(matches, await self._fields(wanted, matches))
+        for entry in results:
+            wanted.sort(entry["docs"])
+        return results
 
-    async def asset_results(self, matches: Sequence[Match]) -> list[Json]:
-        """Matches within assets as results of contract §2.3; those of assets that are gone are left out."""
+    async def asset_results(self, matches: Sequence[Match], fields: Sequence[Json | None] = ()) -> list[Json]:
+        """Matches within assets as contract §2.3 has them, each with links that play it; those of assets that
+        are gone are left out."""
         ids = {match.asset_id for match in matches}
         assets = {row.id: row for row in await self.session.scalars(select(Asset).where(Asset.id.in_(ids)))}
+        return self.as_results(assets, matches, fields)
+
+    def as_results(
+        self, assets: Mapping[str, Asset], matches: Sequence[Match], fields: Sequence[Json | None] = ()
+    ) -> list[Json]:
+        """The same where the assets are known."""
+        links = Links(self.context.settings)
         results: dict[str, Json] = {}
-        for match in matches:
+        for match, held in zip_longest(matches, fields):
             asset = assets.get(match.asset_id or "")
             if asset is None:
                 continue
-            entry = results.setdefault(asset.id, entry_of(asset))
+            entry = results.setdefault(asset.id, entry_of(asset, links))
             entry["max_score"] = max(entry["max_score"], round(match.score, 4))
-            entry["docs"].append(_doc(match))
+            moment = links.of_stretch(asset, match.start_us, match.end_us)
+            entry["docs"].append(_doc(match, held) | moment)
         return list(results.values())
 
-    async def _find(
+    async def find(
         self, wanted: SearchRequest, clock: Literal["unix", "asset"], *of_owner: ColumnElement[bool]
     ) -> list[Match]:
+        """The account's best matches among passages for which `of_owner` holds. Raises `InvalidRequest`."""
         question = Question(
             wanted.query or "",
             await self._vector(wanted),
@@ -140,7 +179,8 @@ class Searcher:
             *await self._of_index(wanted),
             *await filter_passages(self.session, self.account_id, read_filter(wanted.filter)),
         ]
-        return await search_passages(self.session, question, *which)
+        matches = await search_passages(self.session, question, *which)
+        return stitched(matches) if wanted.stitch else matches
 
     async def _of_index(self, wanted: SearchRequest) -> list[ColumnElement[bool]]:
         """Passages of the index that is asked for, a named one or one that makes records itself."""
@@ -151,29 +191,38 @@ class Searcher:
     async def _vector(self, wanted: SearchRequest) -> list[float] | None:
         if wanted.by_words_alone or not (wanted.query or "").strip():
             return None
-        query = (wanted.query or "")[:MAX_QUERY_CHARACTERS]
+        vectors = await self.vectors([(wanted.query or "")[:MAX_QUERY_CHARACTERS]])
+        return vectors[0] if vectors else None
+
+    async def vectors(self, texts: list[str]) -> list[list[float]] | None:
+        """What the texts mean; None, with a warning in the answer, where that cannot be told."""
         try:
             engine = open_sentence_engine(self.context.settings)
-            (vector,) = await asyncio.to_thread(engine.encode, [query])
+            found = await asyncio.to_thread(engine.encode, texts)
         except EngineError as error:
             logger.warning("searched by words alone: %s", type(error).__name__)
             self.warnings.append({"code": error.code, "message": BY_WORDS_ALONE, "docs": []})
             return None
-        return [float(value) for value in vector]
+        return [[float(value) for value in vector] for vector in found]
 
-    async def _as_stream_results(self, matches: Sequence[Match]) -> list[Json]:
+    async def _as_stream_results(self, wanted: SearchRequest, matches: Sequence[Match]) -> list[Json]:
         ids = {match.stream_id for match in matches}
         rows = await self.session.scalars(select(Stream).where(Stream.id.in_(ids)))
         streams = {row.id: row for row in rows}
-        return [
-            _doc(match)
-            | {
-                "rtstream_id": match.stream_id,
-                "id": match.stream_id,
-                "rtstream_name": streams[match.stream_id or ""].name,
-            }
-            for match in matches
-        ]
+        links = Links(self.context.settings)
+        fields = await self._fields(wanted, matches)
+        docs = []
+        for match, held in zip(matches, fields, strict=True):
+            stream = streams[match.stream_id or ""]
+            named = {"rtstream_id": stream.id, "id": stream.id, "rtstream_name": stream.name}
+            moment = links.of_stream_stretch(stream.id, match.start_us, match.end_us) if stream.store else {}
+            docs.append(_doc(match, held) | named | moment)
+        return docs
+
+    async def _fields(self, wanted: SearchRequest, matches: Sequence[Match]) -> Sequence[Json | None]:
+        """Of each match what its indexes hold, as `return_fields` asks for it."""
+        asked = read_return_fields(wanted.return_fields)
+        return await hydrated(self.session, matches, asked) if asked else [None] * len(matches)
 
 
 async def _searcher(context: AppContext, session: Session, caller: ReadingCaller) -> Searcher:
@@ -181,6 +230,19 @@ async def _searcher(context: AppContext, session: Session, caller: ReadingCaller
 
 
 AppSearcher = Annotated[Searcher, Depends(_searcher)]
+
+
+async def check_indexed(session: AsyncSession, asset: Asset) -> None:
+    """Raises `InvalidRequest` for what has no index to search, `Conflict` while its first is being made."""
+    indexes = select(SceneIndex.id).where(SceneIndex.asset_id == asset.id).limit(1)
+    if await session.scalar(indexes) is not None:
+        return
+    operation = await find_operation(session, asset.account_id, index_subject(asset.id))
+    if operation is None:
+        message = f"{asset.id} is not indexed: call index_spoken_words or index_scenes first"
+        raise InvalidRequest(message, code="not_indexed")
+    if operation.status != "done":
+        raise Conflict(f"{asset.id} is being indexed", code="indexing")
 
 
 def as_v2(results: list[Json], warnings: list[Json]) -> Json:
@@ -196,19 +258,20 @@ def as_v2(results: list[Json], warnings: list[Json]) -> Json:
     }
 
 
-def entry_of(asset: Asset) -> Json:
+def entry_of(asset: Asset, links: Links) -> Json:
     """A result of contract §2.3 without documents yet."""
     return {
         "collection_id": asset.collection_id,
         "video_id": asset.id,
         "length": str(round(asset.length_seconds, 3)),
         "title": asset.name,
+        "thumbnail": links.thumbnail_url(asset),
         "max_score": 0.0,
         "docs": [],
     }
 
 
-def _doc(match: Match) -> Json:
+def _doc(match: Match, indexes: Json | None) -> Json:
     return {
         "start": match.start_us / 1e6,
         "end": match.end_us / 1e6,
@@ -216,5 +279,5 @@ def _doc(match: Match) -> Json:
         "score": round(match.score, 4),
         "scene_index_id": match.index_id,
         "scene_index_name": match.index_name,
-        "metadata": {"kind": match.kind},
+        "metadata": {"kind": match.kind} | ({} if indexes is None else {"indexes": indexes}),
     }

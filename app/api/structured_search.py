@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, select
 from app.api.hydration import hydrate
 from app.api.search import AppSearcher, SearchRequest, entry_of
 from app.base.errors import InvalidRequest
+from app.domain.assets.links import Links
 from app.domain.assets.models import Asset
 from app.domain.assets.service import get_asset
 from app.domain.collections.service import get_collection
@@ -26,7 +27,7 @@ from app.domain.understanding.records import (
     query_records,
     read_order,
 )
-from app.wire.deps import ReadingCaller, Session
+from app.wire.deps import AppLinks, ReadingCaller, Session
 from app.wire.envelope import success
 
 router = APIRouter(tags=["search"])
@@ -95,13 +96,15 @@ async def search_collection(
 
 
 @router.post("/video/{video_id}/query")
-async def query_video(wanted: QueryRequest, scope: OfVideo, session: Session) -> Json:
-    return await _query(session, scope, wanted)
+async def query_video(wanted: QueryRequest, scope: OfVideo, session: Session, links: AppLinks) -> Json:
+    return await _query(session, links, scope, wanted)
 
 
 @router.post("/collection/{collection_id}/query")
-async def query_collection(wanted: QueryRequest, scope: OfCollection, session: Session) -> Json:
-    return await _query(session, scope, wanted)
+async def query_collection(
+    wanted: QueryRequest, scope: OfCollection, session: Session, links: AppLinks
+) -> Json:
+    return await _query(session, links, scope, wanted)
 
 
 @router.post("/video/{video_id}/aggregate")
@@ -137,13 +140,13 @@ async def _search(
     return success({"results": results, "warnings": searcher.warnings})
 
 
-async def _query(session: Session, scope: ColumnElement[bool], wanted: QueryRequest) -> Json:
+async def _query(session: Session, links: Links, scope: ColumnElement[bool], wanted: QueryRequest) -> Json:
     """Records by their fields alone, each with what it holds."""
     named = await _named(session, scope, "query", wanted)
     rows = await query_records(
         session, named, read_filter(wanted.filter), read_order(wanted.sort), wanted.rows
     )
-    results = await _as_results(session, rows)
+    results = await _as_results(session, links, rows)
     await hydrate(session, scope, results, wanted.return_fields)
     return success({"results": results, "warnings": []})
 
@@ -182,13 +185,13 @@ def _rename(results: Sequence[Json], named: Sequence[NamedIndex]) -> None:
         doc["scene_index_id"], doc["scene_index_name"] = index.id, index.name
 
 
-async def _as_results(session: Session, rows: Sequence[Held]) -> list[Json]:
+async def _as_results(session: Session, links: Links, rows: Sequence[Held]) -> list[Json]:
     ids = {row.asset_id for row in rows}
     assets = {row.id: row for row in await session.scalars(select(Asset).where(Asset.id.in_(ids)))}
     results: dict[str, Json] = {}
     for row in rows:
         asset = assets[row.asset_id or ""]
-        entry = results.setdefault(asset.id, entry_of(asset) | {"max_score": 1.0})
+        entry = results.setdefault(asset.id, entry_of(asset, links) | {"max_score": 1.0})
         entry["docs"].append(
             {
                 "start": row.start_us / 1e6,
@@ -198,6 +201,7 @@ async def _as_results(session: Session, rows: Sequence[Held]) -> list[Json]:
                 "scene_index_id": row.index_id,
                 "scene_index_name": row.index_name,
                 "metadata": {"scene_id": row.id, "data": row.data},
+                **links.of_stretch(asset, row.start_us, row.end_us),
             }
         )
     return list(results.values())

@@ -1,4 +1,4 @@
-"""Finished videos and audios: read, index, search, cut, join, render and delete them."""
+"""Finished videos and audios: read, search, cut, join, render and delete them."""
 
 from typing import Any, cast
 
@@ -7,35 +7,20 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from app.api.erasing import erase_asset
-from app.api.operations import answer_operation
-from app.api.search import AppSearcher, SearchRequest, as_v2
+from app.api.search import AppSearcher, SearchRequest, as_v2, check_indexed
 from app.api.shapes import asset_shape
-from app.base.errors import Conflict, InvalidRequest
+from app.base.errors import InvalidRequest
 from app.domain.accounts.credentials import Caller
 from app.domain.assets.models import Asset
 from app.domain.assets.playback import add_playback
 from app.domain.assets.service import AssetKind, get_asset, list_assets
 from app.domain.collections.service import get_collection
-from app.domain.operations.service import (
-    OperationKind,
-    find_operation,
-    request_operation,
-    restart_operation,
-)
-from app.domain.scenes.indexing import list_recorded_indexes
-from app.domain.transcripts.service import index_subject
 from app.wire.deps import AppContext, AppLinks, ReadingCaller, ServerCaller, Session
 from app.wire.envelope import success
 
 router = APIRouter(tags=["videos"])
 Json = dict[str, Any]
 MAX_PARTS = 500
-
-
-class IndexRequest(BaseModel):
-    index_type: str | None = None
-    language_code: str | None = None
-    force: bool | None = None
 
 
 class RenameRequest(BaseModel):
@@ -110,28 +95,6 @@ async def delete_audio(audio_id: str, caller: ServerCaller, context: AppContext)
     return await erase_asset(context, caller, audio_id, "audio")
 
 
-@router.post("/video/{video_id}/index", response_model=None)
-async def index(
-    video_id: str, wanted: IndexRequest, caller: ServerCaller, context: AppContext
-) -> Json | JSONResponse:
-    """Find the spoken words; finished when the call returns, or polled. Again is a success (A12)."""
-    if wanted.index_type not in (None, "spoken_word"):
-        raise InvalidRequest("index_type: only spoken_word can be built here", field="index_type")
-    async with context.db.transaction() as session:
-        asset = await get_asset(session, caller.account_id, video_id, kind="video")
-        operation = await request_operation(
-            session,
-            caller.account_id,
-            OperationKind.INDEX_SPOKEN_WORDS,
-            index_subject(asset.id),
-            {"asset_id": asset.id, "language_code": wanted.language_code},
-        )
-        if operation.status == "failed" or (operation.status == "done" and wanted.force):
-            operation.request = {"asset_id": asset.id, "language_code": wanted.language_code}
-            await restart_operation(session, operation)
-    return await answer_operation(context, caller.account_id, operation.id)
-
-
 @router.post("/video/{video_id}/search")
 async def search(
     video_id: str, wanted: SearchRequest, caller: ReadingCaller, session: Session, searcher: AppSearcher
@@ -196,10 +159,5 @@ async def compile_shots(
 async def _indexed(session: Session, caller: Caller, video_id: str) -> Asset:
     """The video, once anything of it can be found."""
     asset = await get_asset(session, caller.account_id, video_id, kind="video")
-    operation = await find_operation(session, caller.account_id, index_subject(asset.id))
-    if (operation is None or operation.status != "done") and not await list_recorded_indexes(session, asset):
-        if operation is None:
-            message = f"{asset.id} is not indexed: call index_spoken_words or index_scenes first"
-            raise InvalidRequest(message, code="not_indexed")
-        raise Conflict(f"{asset.id} is being indexed", code="indexing")
+    await check_indexed(session, asset)
     return asset

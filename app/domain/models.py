@@ -13,7 +13,7 @@ from app.domain.passages.models import Passage
 from app.domain.scenes.models import Scene, SceneCollection
 from app.domain.sessions.models import CaptureSession, Channel
 from app.domain.streams.models import Pull, Segment, Stream
-from app.domain.transcripts.models import SpeechChunk, Transcription, Utterance
+from app.domain.transcripts.models import SpeechChunk, TranscribedPiece, Transcription, Utterance
 from app.domain.understanding.models import Analyzer, NamedIndex, Understanding
 from app.domain.uploads.models import Upload
 from app.domain.webhooks.models import (
@@ -58,6 +58,7 @@ __all__ = [
     "Segment",
     "SpeechChunk",
     "Stream",
+    "TranscribedPiece",
     "Transcription",
     "Understanding",
     "Upload",

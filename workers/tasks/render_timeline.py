@@ -35,7 +35,7 @@ async def render_timeline(context: Context, operation: Operation, lease: Lease) 
             account_id=operation.account_id,
             collection_id=operation.request["collection_id"],
             kind="video",
-            name="Timeline",
+            name=operation.request.get("name", "Timeline"),
             file=file,
         )
         await operations.finish(session, operation.id, worker=lease.worker, result={"video_id": asset.id})

@@ -6,6 +6,7 @@ import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import select
@@ -14,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.base.errors import InvalidRequest, NotFound
 from app.domain.assets.models import Asset, Playback
+from app.domain.assets.stretches import Stretch, read_stretch
 
 _SLUG = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -73,12 +75,33 @@ async def save_playback(
 async def find_playback(session: AsyncSession, slug: str) -> Playback:
     """Find a playback by its slug. Raises `NotFound`, also for what cannot be a slug.
 
-    The slug is the credential: 128 random bits that only the owner's API answers hold.
+    The slug is the credential: 128 random bits that only the owner's API answers hold, or a stretch whose
+    signature `read_media_grant` has checked.
     """
+    stretch = read_stretch(slug)
+    if stretch is not None:
+        return await _stretch_playback(session, stretch)
     playback = await session.get(Playback, slug) if _SLUG.fullmatch(slug) else None
     if playback is None:
         raise NotFound("nothing is playable here")
     return playback
+
+
+async def _stretch_playback(session: AsyncSession, stretch: Stretch) -> Playback:
+    """The playback of a stretch, as it would be stored."""
+    if stretch.is_of_stream:
+        part = {
+            "stream_id": stretch.owner_id,
+            "start_us": stretch.start_ms * 1000,
+            "end_us": stretch.end_ms * 1000,
+        }
+        title = datetime.fromtimestamp(stretch.start_ms / 1000, UTC).isoformat(" ", "seconds")
+        return Playback(slug=stretch.slug, account_id="", digest="", title=title, parts=[part])
+    asset = await session.get(Asset, stretch.owner_id)
+    if asset is None or asset.deleted_at is not None:
+        raise NotFound("what was playable here has been deleted")
+    part = {"asset_id": asset.id, "start": stretch.start_ms / 1000, "end": stretch.end_ms / 1000}
+    return Playback(slug=stretch.slug, account_id=asset.account_id, digest="", title=asset.name, parts=[part])
 
 
 async def open_parts(session: AsyncSession, playback: Playback) -> list[Part]:

@@ -36,7 +36,6 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from app.base.errors import InvalidRequest
 from app.domain.indexes.models import IndexRecord, SceneIndex
 from app.domain.passages.models import Passage
-from app.domain.transcripts.models import Utterance
 
 Kind = Literal["spoken", "visual", "audio"]
 
@@ -121,14 +120,13 @@ async def search_passages(
             Passage.kind,
             Passage.start_us,
             Passage.end_us,
-            func.coalesce(Utterance.text, IndexRecord.text).label("text"),
+            func.coalesce(IndexRecord.text, Passage.text).label("text"),
             score.label("score"),
             Passage.index_id,
             SceneIndex.name.label("index_name"),
         )
         .select_from(fused)
         .join(Passage, Passage.id == fused.c.passage_id)
-        .outerjoin(Utterance, Utterance.id == Passage.utterance_id)
         .outerjoin(IndexRecord, IndexRecord.id == Passage.record_id)
         .outerjoin(SceneIndex, SceneIndex.id == Passage.index_id)
         .where(score >= question.score_threshold)

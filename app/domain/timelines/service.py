@@ -9,10 +9,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.base.errors import InvalidRequest, NotFound
 from app.domain.assets.models import Asset
+from app.domain.assets.service import get_asset
 from app.domain.operations.service import find_operation
 from app.domain.timelines.compiled import file_asset, place_items, read_items
 from app.domain.timelines.editor import read_editor_timeline
 from app.domain.timelines.mistakes import mistake
+from app.domain.timelines.subtitles import read_subtitle_style, subtitled
 from app.domain.transcripts.models import Utterance
 from app.domain.transcripts.service import index_subject, list_utterances
 from app.media.editor.geometry import cropped
@@ -40,7 +42,8 @@ class LoadedTimeline:
 
 
 async def load_timeline(session: AsyncSession, account_id: str, request: Mapping[str, Any]) -> LoadedTimeline:
-    """Read `{"editor": timeline}` or, of the old SDK, `{"compile": items}`, and find what it needs.
+    """Read `{"editor": timeline}`, of the old SDK `{"compile": items}`, or `{"subtitles": {asset_id,
+    style}}`, and find what it needs.
 
     Raises `InvalidRequest` naming the clip and field that is wrong, `NotFound` naming the clip for an unknown
     asset and for another account's.
@@ -54,6 +57,8 @@ async def load_timeline(session: AsyncSession, account_id: str, request: Mapping
         ]
         assets = await _assets(session, account_id, needed)
         return LoadedTimeline(place_items(items, assets), assets)
+    if "subtitles" in request:
+        return await _subtitled(session, account_id, request["subtitles"])
     timeline = read_editor_timeline(request.get("editor"))
     needed = [
         (f"{clip.where}.clip.asset.id", clip.clip.asset)
@@ -68,6 +73,19 @@ async def load_timeline(session: AsyncSession, account_id: str, request: Mapping
         sentences = await _sentences(session, account_id, timeline.clips, captions[0].where)
         timeline = replace(timeline, sentences=sentences)
     return LoadedTimeline(timeline, assets)
+
+
+async def _subtitled(session: AsyncSession, account_id: str, request: Mapping[str, Any]) -> LoadedTimeline:
+    style = read_subtitle_style(request["style"])
+    asset = await get_asset(session, account_id, request["asset_id"], kind="video")
+    operation = await find_operation(session, account_id, index_subject(asset.id))
+    if operation is None or operation.status != "done":
+        raise InvalidRequest(
+            f"{asset.id} has no transcript: call index_spoken_words first", code="not_indexed"
+        )
+    timeline = subtitled(asset, style, [])
+    sentences = await _sentences(session, account_id, timeline.clips, "subtitle_style")
+    return LoadedTimeline(replace(timeline, sentences=sentences), {asset.id: asset})
 
 
 async def _assets(

@@ -76,3 +76,18 @@ class Utterance(Created, Base):
     search_vector: Mapped[Any] = mapped_column(
         TSVECTOR, Computed("to_tsvector('english', text)", persisted=True), deferred=True
     )
+
+
+class TranscribedPiece(Created, Base):
+    """What an operation has understood of an asset up to `end_us`, from where the piece before ended.
+
+    `spoken` is a list of `Spoken` as objects. The rows go when the operation has all of the asset's words.
+    """
+
+    __tablename__ = "transcribed_pieces"
+
+    operation_id: Mapped[str] = mapped_column(
+        ForeignKey("operations.id", ondelete="cascade"), primary_key=True
+    )
+    end_us: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    spoken: Mapped[list[Any]]

@@ -53,8 +53,7 @@ async def start_transcription(
     `language` is a code such as `en` or `en-US`; None leaves it to the settings. Raises `InvalidRequest` for
     a stream without sound or what is no language code, and `Conflict` for a stream that has stopped.
     """
-    if language and not _LANGUAGE_CODE.fullmatch(language):
-        raise InvalidRequest("language must be a code such as en or en-US", field="language")
+    check_language(language, "language")
     if "audio" not in stream.media_types:
         raise InvalidRequest(f"{stream.name} has no sound to transcribe")
     if stream.status != "connected":
@@ -85,6 +84,12 @@ async def ensure_transcription(
     if running is not None and running.status == "running":
         return running
     return await start_transcription(session, stream, engine=None, ws_connection_id=ws_connection_id)
+
+
+def check_language(code: str | None, field: str) -> None:
+    """Raises `InvalidRequest` naming `field` for what is neither a language code nor empty."""
+    if code and not _LANGUAGE_CODE.fullmatch(code):
+        raise InvalidRequest(f"{field} must be a code such as en or en-US", field=field)
 
 
 async def stop_transcription(
@@ -275,9 +280,16 @@ def index_subject(asset_id: str) -> str:
 
 
 async def replace_asset_utterances(
-    session: AsyncSession, asset_id: str, operation_id: str, spoken: Sequence[Spoken]
+    session: AsyncSession,
+    asset_id: str,
+    operation_id: str,
+    spoken: Sequence[Spoken],
+    passages: Sequence[slice] | None = None,
 ) -> None:
-    """Make these the asset's utterances, instead of whatever it had."""
+    """Make these the asset's utterances, instead of whatever it had.
+
+    `passages` says which of them search finds together; without, each is found by itself.
+    """
     await session.execute(delete(Utterance).where(Utterance.asset_id == asset_id))
     ids = [new_id("utt") for _ in spoken]
     session.add_all(
@@ -295,12 +307,24 @@ async def replace_asset_utterances(
     )
     await session.flush()
     asset = await session.get_one(Asset, asset_id)
+    together = passages if passages is not None else [slice(at, at + 1) for at in range(len(spoken))]
     await add_passages(
         session,
         [
-            _findable(utterance_id, one, asset.account_id, asset_id=asset_id)
-            for utterance_id, one in zip(ids, spoken, strict=True)
+            _findable(ids[part.start], joined(spoken[part]), asset.account_id, asset_id=asset_id)
+            for part in together
         ],
+    )
+
+
+def joined(spoken: Sequence[Spoken]) -> Spoken:
+    """Several that follow each other, at least one, as one."""
+    return Spoken(
+        text=" ".join(one.text for one in spoken),
+        start_us=spoken[0].start_us,
+        end_us=max(one.end_us for one in spoken),
+        language=spoken[0].language,
+        words=[word for one in spoken for word in one.words],
     )
 
 

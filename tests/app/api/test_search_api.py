@@ -154,6 +154,118 @@ async def test_filters_on_recordings_by_both_routes(
     ]
 
 
+async def test_each_doc_leads_to_its_moment(web: Web, client: httpx.AsyncClient, tenant: Tenant) -> None:
+    asset = await make_asset(web.context, tenant)
+    _, opened = await make_active(web.context, tenant)
+    await say(web.context, opened["mic:default"], "We discussed the budget.", at_us=AT_US)
+    async with web.context.db.transaction() as session:
+        said = [Spoken("The budget.", 1_000_000, 3_500_000, "en", [])]
+        await replace_asset_utterances(session, asset.id, "op-1", said)
+    wanted = {"query": "budget"}
+    (entry,) = data(await client.post("/collection/default/search", json=wanted))["results"]
+    (doc,) = entry["docs"]
+    assert doc["stream_link"] == doc["stream_url"]
+    page, _, from_seconds = doc["player_url"].partition("&t=")
+    assert (page, from_seconds) == (
+        data(await client.get(f"/video/{asset.id}"))["player_url"],
+        "1.0",
+    )
+    assert "?" not in doc["stream_link"]
+    async with web.client() as anybody:
+        playlist = await anybody.get(httpx.URL(doc["stream_link"]).path)
+        assert playlist.status_code == 200
+        durations = [
+            float(line.removeprefix("#EXTINF:").rstrip(","))
+            for line in playlist.text.splitlines()
+            if line.startswith("#EXTINF:")
+        ]
+        assert sum(durations) == pytest.approx(2.5, abs=0.01)
+        forged = httpx.URL(doc["stream_link"]).path.replace(asset.id, asset.id[:-1] + "0")
+        assert (await anybody.get(forged)).status_code == 404
+    download = await client.post("/download", json={"stream_link": doc["stream_link"], "name": "moment"})
+    assert download.status_code == 200, download.text
+    (doc,) = data(await client.post("/rtstream/collection/default/search", json=wanted))["results"]
+    assert "stream.m3u8" in doc["stream_url"]
+    assert "/watch?v=" in doc["player_url"]
+
+
+async def test_docs_are_sorted_stitched_and_hold_what_is_asked_for(
+    web: Web, client: httpx.AsyncClient, tenant: Tenant
+) -> None:
+    asset = await make_asset(web.context, tenant)
+    async with web.context.db.transaction() as session:
+        said = [
+            Spoken(text, start_us, start_us + 1_500_000, "en", [])
+            for text, start_us in (
+                ("The budget.", 1_000_000),
+                ("Budget and plans.", 3_000_000),
+                ("The budget is fine.", 8_000_000),
+            )
+        ]
+        await replace_asset_utterances(session, asset.id, "op-1", said)
+
+    async def docs(**more: object) -> list[Json]:
+        wanted = {"query": "budget plans", "search_type": "keyword"} | more
+        (entry,) = data(await client.post("/collection/default/search", json=wanted))["results"]
+        found: list[Json] = entry["docs"]
+        return found
+
+    assert [doc["start"] for doc in await docs(sort_docs_on="start")] == [1.0, 3.0, 8.0]
+    assert next(doc["start"] for doc in await docs(sort_docs_on="score")) == 3.0
+    assert [(doc["start"], doc["end"], doc["text"]) for doc in await docs(stitch=True)] == [
+        (1.0, 4.5, "The budget. Budget and plans."),
+        (8.0, 9.5, "The budget is fine."),
+    ]
+    held = [doc["metadata"]["indexes"] for doc in await docs(return_fields={"transcript": ["text"]})]
+    assert held[0] == {"transcript": [{"start": 3.0, "end": 4.5, "text": "Budget and plans."}]}
+    assert all("indexes" not in doc["metadata"] for doc in await docs())
+    for wrong, field in (
+        ({"sort_docs_on": "colour"}, "sort_docs_on"),
+        ({"return_fields": [3]}, "return_fields"),
+        ({"return_fields": {"transcript": "text"}}, "return_fields"),
+    ):
+        answer = await client.post("/collection/default/search", json={"query": "budget"} | wrong)
+        assert (answer.status_code, answer.json()["field"]) == (400, field)
+
+
+async def test_records_of_indexes_beside_what_was_said(
+    web: Web, client: httpx.AsyncClient, tenant: Tenant
+) -> None:
+    _, opened = await make_active(web.context, tenant, ("display:1",))
+    index_id = await make_index(web.context, opened["display:1"], name="screens")
+    other_id = await make_index(web.context, opened["display:1"], name="others")
+    await record(web.context, index_id, "The screen shows a budget.", details={"app": "Sheets", "size": 3})
+    await record(web.context, other_id, "Numbers.")
+    for asked, held in (
+        ("all", {"screens", "others"}),
+        ("screens", {"screens"}),
+        ([other_id], {"others"}),
+        ({"screens": ["app", "none"]}, {"screens"}),
+    ):
+        wanted = {"query": "screen budget", "search_type": "keyword", "return_fields": asked}
+        answer = data(await client.post(f"/rtstream/{opened['display:1']}/search", json=wanted))
+        assert set(answer["results"][0]["metadata"]["indexes"]) == held
+    (row,) = answer["results"][0]["metadata"]["indexes"]["screens"]
+    assert row == {"start": AT_US / 1e6, "end": AT_US / 1e6 + 10, "app": "Sheets"}
+
+
+async def test_titles_are_found_by_words_and_by_meaning(
+    web: Web, client: httpx.AsyncClient, tenant: Tenant
+) -> None:
+    for name in ("Quarterly budget review", "A walk in the mountains", "Team meeting"):
+        await make_asset(web.context, tenant, name=name)
+
+    async def titles(query: str) -> list[str]:
+        asked = {"query": query, "search_type": "llm"}
+        answer = await client.post("/collection/default/search/title", json=asked)
+        assert answer.status_code == 200, answer.text
+        return [row["video"]["name"] for row in answer.json()["data"]]
+
+    assert (await titles("budget"))[0] == "Quarterly budget review"
+    assert (await titles("hiking in the Alps"))[0] == "A walk in the mountains"
+    assert (await client.post("/collection/default/search/title", json={"query": " "})).status_code == 400
+
+
 @pytest.mark.parametrize(
     ("filter_", "field"),
     [

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from app.base.errors import NotFound, Unavailable
 from app.base.settings import Settings
 from app.domain.assets.links import Links, MediaGrant, read_media_grant
+from app.domain.assets.models import Asset
+from app.domain.assets.stretches import Stretch, read_stretch
 
 SETTINGS = Settings(secret_key="one secret", data_dir=Path("none"), media_url_seconds=3600)
 FOR_EVER = SETTINGS.model_copy(update={"media_url_seconds": 0})
@@ -67,3 +69,36 @@ def test_a_link_that_is_changed_anywhere_grants_nothing(place: int, character: s
         return
     with contextlib.suppress(NotFound):
         assert read_media_grant(SETTINGS, changed).has_expired
+
+
+@pytest.mark.parametrize("settings", [SETTINGS, FOR_EVER])
+def test_a_stretch_is_opened_by_a_signed_link_alone(settings: Settings) -> None:
+    stretch = Stretch(f"m-{'0' * 26}", 1500, 4000)
+    text = Links(settings).stream_url(stretch.slug).split("/")[-2]
+    assert read_media_grant(settings, text) == MediaGrant(stretch.slug, has_expired=False)
+    assert read_stretch(stretch.slug) == stretch
+    assert read_stretch(SLUG) is None
+    longer = text.replace(stretch.slug, Stretch(stretch.owner_id, 0, 9_000_000).slug)
+    for forged in (stretch.slug, longer, f"{stretch.slug}.ffffffffff.{'0' * 32}"):
+        with pytest.raises(NotFound):
+            read_media_grant(settings, forged)
+
+
+@pytest.mark.parametrize(
+    ("start_us", "end_us", "start_ms", "end_ms"),
+    [
+        (1_500_000, 4_000_000, 1500, 4000),
+        (1_500_000, 1_500_000, 1500, 2500),
+        (-3, 2_000_000, 0, 2000),
+        (9_900_000, 30_000_000, 9000, 10_000),
+    ],
+)
+def test_a_moment_can_always_be_watched(start_us: int, end_us: int, start_ms: int, end_ms: int) -> None:
+    asset = Asset(id=f"m-{'0' * 26}", length_seconds=10.0, playback_slug=SLUG)
+    found = Links(SETTINGS).of_stretch(asset, start_us, end_us)
+    grant = read_media_grant(SETTINGS, str(found["stream_link"]).split("/")[-2])
+    assert read_stretch(grant.slug) == Stretch(asset.id, start_ms, end_ms)
+    assert found["stream_url"] == found["stream_link"]
+    assert str(found["player_url"]).endswith(f"&t={start_ms / 1000}")
+    silent = Asset(id=asset.id, length_seconds=10.0, playback_slug=None)
+    assert set(Links(SETTINGS).of_stretch(silent, start_us, end_us).values()) == {None}
