@@ -21,10 +21,7 @@ Json = dict[str, Any]
 
 
 class NewIndex(BaseModel):
-    """What the SDKs send; `model_config` and `auto_start_transcript` have no effect here.
-
-    `model_name` (mini, basic, pro, ultra, …) is kept: whichever it is, the one model that is set answers.
-    """
+    """What the SDKs send; `model_config` and `auto_start_transcript` have no effect here."""
 
     extraction_type: str | None = None
     extraction_config: Json | None = None

@@ -162,7 +162,7 @@ def _held(
     """The answer where the evidence bears it, else the extract with the reason why."""
     text = " ".join(_MARKS.sub("", answer["text"]).split())
     held = Evidence("\n".join(lines))
-    cited = sorted({number for number in answer["lines"] if 1 <= number <= len(lines)})
+    cited = sorted({int(number) for number in answer["lines"] if 1 <= number <= len(lines)})
     if reason := _objection(text, prompt, held, is_cited=bool(cited), seen=seen):
         return Description(extract.text, extract.details | {"model_refused": reason})
     details = extract.details | {
