@@ -136,18 +136,20 @@ def _still(before: Mapping[str, Any], extract: Description) -> Description | Non
 
 
 def _schema(lists: Sequence[str]) -> dict[str, Any]:
-    # Without lengths, which strict servers do not take; they are looked at afterwards.
-    properties: dict[str, Any] = {
-        "text": {"type": "string"},
-        "lines": {"type": "array", "items": {"type": "integer"}},
-    }
-    properties |= {name: {"type": "array", "items": {"type": "string"}} for name in lists}
+    # Small models count on for ever where they may. Lengths of text are looked at afterwards: strict servers
+    # take none.
+    properties: dict[str, Any] = {"text": {"type": "string"}, "lines": _items("integer")}
+    properties |= {name: _items("string") for name in lists}
     return {
         "type": "object",
         "properties": properties,
         "required": list(properties),
         "additionalProperties": False,
     }
+
+
+def _items(kind: str) -> dict[str, Any]:
+    return {"type": "array", "items": {"type": kind}, "maxItems": MOST_ITEMS}
 
 
 def _held(

@@ -29,6 +29,7 @@ _SCHEMA: dict[str, Any] = {
     "properties": {
         "verdicts": {
             "type": "array",
+            "maxItems": MOST_RULES,
             "items": {
                 "type": "object",
                 "properties": {
