@@ -14,11 +14,11 @@ from app.engines.contract import EngineFailed
 from workers.engines.answers import WrongAnswer, content_of
 
 CONNECT_SECONDS = 3.0
-MOST_ANSWER_TOKENS = 1024
+MOST_ANSWER_TOKENS = 768
 MOST_ANSWER_BYTES = 256 * 1024
 _PNG = b"\x89PNG"
 # What a server may not know or a model may refuse; it is left out where the refusal names it.
-_OPTIONAL = ("response_format", "max_tokens", "temperature")
+_OPTIONAL = ("response_format", "max_tokens", "temperature", "frequency_penalty")
 
 
 class RequestRefused(EngineFailed):
@@ -134,6 +134,7 @@ def _body(model: str, question: Question, left_out: frozenset[str]) -> dict[str,
         },
         "max_tokens": MOST_ANSWER_TOKENS,
         "temperature": 0,
+        "frequency_penalty": 0.3,  # small models say the same over and over
     }
     return {
         "model": model,

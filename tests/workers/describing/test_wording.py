@@ -64,6 +64,12 @@ async def test_what_rests_on_nothing_is_refused(server: LanguageServer) -> None:
     assert worded.description.details["model_refused"] == "It named no evidence."
 
 
+async def test_lines_may_be_spelled_as_any_json_number(server: LanguageServer) -> None:
+    server.reply(says(TOLD | {"lines": [2.0, 1e300]}))
+    worded = await word_screens(engine_of(server), "Which errors?", extract_of(*BUILD))
+    assert worded.description.text == TOLD["text"]
+
+
 async def test_marks_of_evidence_lines_are_no_part_of_the_text(server: LanguageServer) -> None:
     server.reply(says(TOLD | {"text": "The build failed [1, 2]:\n 3 tests failed [4]."}))
     worded = await word_screens(engine_of(server), "Which errors?", extract_of(*BUILD))

@@ -119,6 +119,8 @@ WRONG = {
     "no choices": Reply({"choices": []}),
     "no completion": Reply(b"<html>It works!</html>"),
     "a list": Reply([1]),
+    "half a character": says('{"text": "\\ud83d"}'),
+    "what no database keeps": says('{"text": "a\\u0000b"}'),
     "too long": Reply(b" " * (MOST_ANSWER_BYTES + 1)),
 }
 

@@ -40,6 +40,7 @@ def verdicts(*given: Json) -> Reply:
     ("reply", "confidence", "explained"),
     [
         (verdicts(verdict()), 0.75, "“Cannot find module foo” was on the screen at"),
+        (verdicts(verdict() | {"rule": 1.0}), 0.75, "“Cannot find module foo” was on the screen at"),
         (verdicts(verdict(sure=0.1)), 0.5, "“Cannot find module foo” was on the screen at"),
         (verdicts(verdict(match=False, quote="")), 0.217, "the judge's own"),
         (verdicts(verdict(match=False, quote="", sure=0)), 0.49, "the judge's own"),
