@@ -1,9 +1,24 @@
-"""Fixtures of the whole suite."""
+"""Fixtures of the whole suite, and the option for tests with models of gigabytes."""
+
+import pytest
 
 pytest_plugins = [
+    "tests.fixtures.language_model",
     "tests.fixtures.s3",
     "tests.fixtures.servers",
     "tests.fixtures.stack",
     "tests.fixtures.web",
     "tests.fixtures.webhooks",
 ]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--models", action="store_true", help="also run what downloads models of gigabytes")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--models"):
+        return
+    for item in items:
+        if item.get_closest_marker("models"):
+            item.add_marker(pytest.mark.skip(reason="downloads 1.1 GB: --models runs it"))

@@ -116,8 +116,8 @@ class Settings(BaseSettings):
     language_model: str = "default"
     language_pictures: bool = False  # whether the model takes pictures
     language_timeout_seconds: float = Field(30.0, gt=0, le=600)
-    language_live_seconds: float = Field(6.0, gt=0, le=60)  # so long may a live record wait for it
-    language_requests: int = Field(2, ge=1, le=64)  # at once; as many more may wait
+    language_live_seconds: float = Field(6.0, gt=0, le=25)  # so long may a live record wait for it
+    language_requests: int = Field(2, ge=1, le=64)  # at once, a worker process
     alert_cooldown_seconds: float = Field(30.0, ge=0)  # between two firings of one alert
     worker_threads: int = Field(4, ge=1)
 
@@ -138,6 +138,11 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("language_url", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: object) -> object:
+        return value or None  # as a compose file passes on what is not set
 
     @property
     def base_url(self) -> str:

@@ -15,7 +15,7 @@ MOST_EVIDENCE_LINES, MOST_EVIDENCE_CHARACTERS = 80, 6000
 LEAST_WORDS = 8
 MOST_ITEMS, MOST_ITEM_CHARACTERS = 12, 300
 # So many of a text's words must be the evidence's or the wish's, and so many of a decision's be said ones.
-_LEAST_SHARE, _LEAST_SHARE_OF_ITEMS = 0.25, 0.5
+_LEAST_SHARE, _LEAST_SHARE_OF_ITEMS = 0.25, 0.6
 _OF_THE_MODEL = ("worded", "rests_on", "model_refused")
 _MARKS = re.compile(r"\s*\[\d+(?:\s*[,–-]\s*\d+)*\]")
 _SENTENCE = re.compile(r"(?<=[.!?…])\s+")
@@ -136,18 +136,20 @@ def _still(before: Mapping[str, Any], extract: Description) -> Description | Non
 
 
 def _schema(lists: Sequence[str]) -> dict[str, Any]:
-    # Without lengths, which strict servers do not take; they are looked at afterwards.
-    properties: dict[str, Any] = {
-        "text": {"type": "string"},
-        "lines": {"type": "array", "items": {"type": "integer"}},
-    }
-    properties |= {name: {"type": "array", "items": {"type": "string"}} for name in lists}
+    # Small models count on for ever where they may. Lengths of text are looked at afterwards: strict servers
+    # take none.
+    properties: dict[str, Any] = {"text": {"type": "string"}, "lines": _items("integer")}
+    properties |= {name: _items("string") for name in lists}
     return {
         "type": "object",
         "properties": properties,
         "required": list(properties),
         "additionalProperties": False,
     }
+
+
+def _items(kind: str) -> dict[str, Any]:
+    return {"type": "array", "items": {"type": kind}, "maxItems": MOST_ITEMS}
 
 
 def _held(
@@ -162,7 +164,7 @@ def _held(
     """The answer where the evidence bears it, else the extract with the reason why."""
     text = " ".join(_MARKS.sub("", answer["text"]).split())
     held = Evidence("\n".join(lines))
-    cited = sorted({number for number in answer["lines"] if 1 <= number <= len(lines)})
+    cited = sorted({int(number) for number in answer["lines"] if 1 <= number <= len(lines)})
     if reason := _objection(text, prompt, held, is_cited=bool(cited), seen=seen):
         return Description(extract.text, extract.details | {"model_refused": reason})
     details = extract.details | {

@@ -48,5 +48,13 @@ def parse_answer(content: str, schema: dict[str, Any]) -> dict[str, Any]:
         if not Draft202012Validator(schema).is_valid(found):
             raise WrongAnswer("The language model's answer does not follow the schema.")
         assert isinstance(found, dict)  # it began with a brace
+        if not _is_text(found):
+            raise WrongAnswer("The language model's answer is no text.")
         return found
     raise WrongAnswer("The language model's answer is not JSON.")
+
+
+def _is_text(found: dict[str, Any]) -> bool:
+    """Whether all of it can be kept: JSON can spell half a character, and NUL, which Postgres refuses."""
+    spelled = json.dumps(found, ensure_ascii=False)
+    return "\\u0000" not in spelled and not any("\ud800" <= letter <= "\udfff" for letter in spelled)

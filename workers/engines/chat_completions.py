@@ -14,7 +14,7 @@ from app.engines.contract import EngineFailed
 from workers.engines.answers import WrongAnswer, content_of
 
 CONNECT_SECONDS = 3.0
-MOST_ANSWER_TOKENS = 1024
+MOST_ANSWER_TOKENS = 768
 MOST_ANSWER_BYTES = 256 * 1024
 _PNG = b"\x89PNG"
 # What a server may not know or a model may refuse; it is left out where the refusal names it.

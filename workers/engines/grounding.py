@@ -20,6 +20,7 @@ _NO_NAME = re.compile(r"(ing|ed|ly|tion|sion|ment|ity|ness|ers|ors)$")
 _THOUSANDS = re.compile(r",(?=\d{3}\b)")
 _GLUED = 4  # letters: shorter names are found in any line that has no blanks
 _LEAST_QUOTED = 3  # letters or digits
+_NAMELESS = CONNECTING | GENERIC | NUMBER_WORDS.keys()
 _stemmer = snowballstemmer.stemmer("english")
 
 
@@ -29,6 +30,7 @@ class Evidence:
     def __init__(self, text: str) -> None:
         self._numbers = {number for one in _NUMBER.findall(text) for number in _readings(one)}
         words = {word.casefold() for word in _WORD.findall(text)}
+        self._numbers |= {NUMBER_WORDS[word] for word in words if word in NUMBER_WORDS}
         self._words = words | {_stem(word) for word in words}
         self._letters = _letters(text)
 
@@ -43,13 +45,12 @@ class Evidence:
         for number in _NUMBER.findall(text):
             if not self._numbers.intersection(_readings(number)):
                 return f"the number {number}"
+        for word in _WORD.findall(text.casefold()):
+            if word in NUMBER_WORDS and NUMBER_WORDS[word] not in self._numbers:
+                return f"the number {word}"
         for name in _names(text):
             if not self._holds(name):
                 return f"the name “{name}”"
-        for word in _WORD.findall(text.casefold()):
-            digits = NUMBER_WORDS.get(word)
-            if digits and word not in self._words and digits not in self._numbers:
-                return f"the number {word}"
         return None
 
     def share(self, text: str, known: str = "") -> float:
@@ -83,7 +84,7 @@ def _names(text: str) -> Iterator[str]:
     for match in _WORD.finditer(text):
         word = match.group()
         plain = re.sub(r"['’]s?$", "", word.casefold())
-        if not any(letter.isupper() for letter in word) or plain in CONNECTING or plain in GENERIC:
+        if not any(letter.isupper() for letter in word) or plain in _NAMELESS:
             continue
         begins = _SENTENCE_START.search(text, max(0, match.start() - 8), match.start())
         if begins and word[1:].islower() and _NO_NAME.search(plain):

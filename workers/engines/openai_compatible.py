@@ -12,15 +12,17 @@ from workers.engines.answers import WrongAnswer, parse_answer
 from workers.engines.chat_completions import ChatCompletions, EndpointDown, Question
 from workers.engines.contract import LanguageCapabilities
 from workers.engines.pause import Pause, Slowness
+from workers.engines.turns import Turns
 
 logger = logging.getLogger(__name__)
 
+WAITING_EACH = 8  # for each request that is under way: a recording's pictures are described side by side
 # Who waits for less does not wait for what the model is for, so that it takes longer is no trouble.
 _SHORT_SECONDS = 1.5
 
 
 class OpenAiCompatible:
-    """`requests_at_once` requests go to the endpoint, and as many more wait; all others are refused."""
+    """`requests_at_once` go to the endpoint; more wait, who has the least time first, and too many do not."""
 
     def __init__(
         self,
@@ -35,8 +37,7 @@ class OpenAiCompatible:
         self._endpoint = ChatCompletions(url, key=key, model=model)
         self._capabilities = LanguageCapabilities(pictures)
         self._timeout_seconds = timeout_seconds
-        self._slots = asyncio.Semaphore(requests_at_once)
-        self._places = 2 * requests_at_once
+        self._turns = Turns(requests_at_once, WAITING_EACH * requests_at_once)
         self._spells_schema = False
         self._pause, self._slowness = Pause(), Slowness()
         self._trouble: str | None = None
@@ -72,12 +73,9 @@ class OpenAiCompatible:
             raise EngineFailed("No time was left for the language model.")
         question = Question(instructions, evidence, pictures, schema, spelled=self._spells_schema)
         self._refuse_in_pause(limit)
-        if not self._places:
-            raise EngineFailed("Too much waits for the language model.")
         began: float | None = None
-        self._places -= 1
         try:
-            async with asyncio.timeout(limit), self._slots:
+            async with asyncio.timeout(limit), self._turns.turn(limit):
                 self._refuse_in_pause(limit)
                 self._pause.try_for(limit)
                 self._slowness.try_for(limit)
@@ -95,8 +93,6 @@ class OpenAiCompatible:
             if began is not None:
                 self._note(error)
             raise
-        finally:
-            self._places += 1
         self._pause.works()
         self._slowness.answered(time.monotonic() - began)
         self._trouble = None
@@ -114,7 +110,8 @@ class OpenAiCompatible:
 
     def _refuse_in_pause(self, limit_seconds: float) -> None:
         if self._pause.is_on or self._slowness.is_on(limit_seconds):
-            raise EngineFailed(self._trouble or "The language model takes too long at present.")
+            slow = f"The language model takes longer than {round(limit_seconds, 1):g} s at present."
+            raise EngineFailed(self._trouble or slow)
 
     def _note(self, error: EngineFailed, limit_seconds: float | None = None) -> None:
         if limit_seconds is not None and limit_seconds < _SHORT_SECONDS:

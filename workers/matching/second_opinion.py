@@ -29,6 +29,7 @@ _SCHEMA: dict[str, Any] = {
     "properties": {
         "verdicts": {
             "type": "array",
+            "maxItems": MOST_RULES,
             "items": {
                 "type": "object",
                 "properties": {
@@ -73,7 +74,7 @@ async def with_second_opinion(
         return found  # the engine has said why, once
     for verdict in answer["verdicts"]:
         if 1 <= verdict["rule"] <= len(asked):
-            at = asked[verdict["rule"] - 1]
+            at = asked[int(verdict["rule"]) - 1]  # JSON Schema takes 1.0 for an integer
             found[at] = _weighed(judged[at], verdict, evidence)
     return found
 

@@ -25,7 +25,13 @@ def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("PORT", "70000"), ("DOORS", "api,back"), ("SEGMENT_SECONDS", "0"), ("WORKER_THREADS", "0")],
+    [
+        ("PORT", "70000"),
+        ("DOORS", "api,back"),
+        ("SEGMENT_SECONDS", "0"),
+        ("WORKER_THREADS", "0"),
+        ("LANGUAGE_URL", "file:///x"),
+    ],
 )
 def test_what_cannot_work_is_refused(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(f"CAPTURE_{name}", value)
@@ -72,3 +78,8 @@ def test_secrets_are_not_shown() -> None:
         redis_url="redis://:pw-visible@h",
     )
     assert "visible" not in repr(settings)
+
+
+def test_a_language_model_that_is_passed_on_empty_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAPTURE_LANGUAGE_URL", "")
+    assert Settings().language_url is None

@@ -16,6 +16,7 @@ from workers.engines.answers import WrongAnswer
 from workers.engines.chat_completions import MOST_ANSWER_BYTES, EndpointDown, RequestRefused
 from workers.engines.openai_compatible import OpenAiCompatible
 from workers.engines.registry import open_language_engine, still_missing, warm_engines
+from workers.engines.turns import Turns
 
 SCHEMA = {
     "type": "object",
@@ -84,7 +85,9 @@ async def test_who_knows_no_schema_is_told_it_in_words(
     assert all('"additionalProperties": false' in body["messages"][0]["content"] for body in told)
 
 
-async def test_only_what_a_refusal_names_is_left_out(server: LanguageServer, engine: OpenAiCompatible) -> None:
+async def test_only_what_a_refusal_names_is_left_out(
+    server: LanguageServer, engine: OpenAiCompatible
+) -> None:
     refusal = Reply({"error": {"param": "max_tokens", "message": "Unsupported parameter"}}, status=400)
     server.answer = lambda body: refusal if "max_tokens" in body else says(RIGHT)
     assert await ask(engine) == RIGHT
@@ -116,6 +119,8 @@ WRONG = {
     "no choices": Reply({"choices": []}),
     "no completion": Reply(b"<html>It works!</html>"),
     "a list": Reply([1]),
+    "half a character": says('{"text": "\\ud83d"}'),
+    "what no database keeps": says('{"text": "a\\u0000b"}'),
     "too long": Reply(b" " * (MOST_ANSWER_BYTES + 1)),
 }
 
@@ -197,10 +202,10 @@ async def test_who_is_slow_is_asked_by_those_with_more_time(
     server: LanguageServer, engine: OpenAiCompatible
 ) -> None:
     server.hang()
-    with pytest.raises(EngineFailed, match="within 0.1 s"):
+    with pytest.raises(EngineFailed, match=r"within 0\.1 s"):
         await ask(engine, limit_seconds=0.1)
     assert engine.trouble is None  # so short a limit says nothing of the endpoint
-    with pytest.raises(EngineFailed, match="too long"):
+    with pytest.raises(EngineFailed, match=r"longer than 0\.1 s"):
         await ask(engine, limit_seconds=0.1)
     assert len(server.asked) == 1
     server.reply(says(RIGHT))
@@ -213,20 +218,63 @@ async def test_who_is_slow_is_asked_by_those_with_more_time(
 async def test_its_own_limit_is_the_longest(server: LanguageServer) -> None:
     server.hang()
     engine = engine_of(server.url, timeout_seconds=0.1)
-    with pytest.raises(EngineFailed, match="within 0.1 s"):
+    with pytest.raises(EngineFailed, match=r"within 0\.1 s"):
         await ask(engine, limit_seconds=60)
 
 
-async def test_so_many_at_once_and_as_many_waiting(server: LanguageServer) -> None:
+async def test_so_many_at_once_and_who_has_the_least_time_first(server: LanguageServer) -> None:
     engine = engine_of(server.url, requests_at_once=1)
-    server.reply(Reply(says(RIGHT).body, after=server.released))
-    first, second = asyncio.create_task(ask(engine)), asyncio.create_task(ask(engine))
-    await eventually(lambda: len(server.asked) == 1)
-    with pytest.raises(EngineFailed, match="Too much waits"):
-        await ask(engine)
-    assert len(server.asked) == 1
-    server.released.set()
-    assert [await first, await second] == [RIGHT, RIGHT]
+    server.answer = lambda body: Reply(
+        says({"text": body["messages"][1]["content"]}).body, after=server.released
+    )
+    order: list[str] = []
+
+    async def ask_about(evidence: str, limit_seconds: float) -> None:
+        await engine.answer("Repeat it.", evidence, SCHEMA, limit_seconds=limit_seconds)
+        order.append(evidence)
+
+    limits = {"first": 10.0, "a recording": 10.0, "a live record": 9.0, "an alert": 8.0}
+    async with asyncio.TaskGroup() as group:
+        for evidence, limit in limits.items():
+            group.create_task(ask_about(evidence, limit))
+        await eventually(lambda: len(server.asked) == 1)
+        server.released.set()
+    assert order == ["first", "an alert", "a live record", "a recording"]
+
+
+async def test_too_many_do_not_wait() -> None:
+    turns = Turns(1, most_waiting=1)
+
+    async def take() -> None:
+        async with turns.turn(1):
+            pass
+
+    async with turns.turn(1):
+        waiting = asyncio.create_task(take())
+        await asyncio.sleep(0)
+        with pytest.raises(EngineFailed, match="Too much waits"):
+            await take()
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        after = asyncio.create_task(take())  # who gave up has left his place
+        await asyncio.sleep(0)
+    await after
+    await take()
+
+
+async def test_a_turn_that_was_given_to_one_who_gives_up_is_passed_on() -> None:
+    turns = Turns(1, most_waiting=2)
+
+    async def take() -> None:
+        async with turns.turn(1):
+            pass
+
+    async with turns.turn(1):
+        gives_up, next_one = asyncio.create_task(take()), asyncio.create_task(take())
+        await asyncio.sleep(0)
+    gives_up.cancel()
+    await asyncio.wait([gives_up])
+    await asyncio.wait_for(next_one, 5)
 
 
 async def test_no_secret_and_nothing_that_was_said_is_told(
