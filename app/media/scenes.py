@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from app.media.screens import LONGEST_SCENE_US, Cells, Screen, cells_of, changed_share, is_another_screen
-from app.media.stored_pictures import Run, StoredPictures, opened_pictures
+from app.media.stored_pictures import PictureGroup, StoredPictures, opened_pictures
 
 Place = Literal["first", "middle", "last"]
 
@@ -87,11 +87,11 @@ def _spread(start_us: int, end_us: int, count: int) -> tuple[int, ...]:
 def _changes(video: StoredPictures, least_share: float) -> Iterator[tuple[int, float, bool]]:
     """Looks after the first: when, which share has changed since the one before, and whether it shows."""
     before: Cells | None = None
-    passed: Run | None = None  # the run before, where only its key frame has been looked at
-    for run in video.runs():
-        lasts_us = run.times_us[-1] - run.times_us[0]
-        key_alone = run.starts_with_key and run.is_whole and lasts_us <= KEYFRAMES_ALONE_US
-        for at_us, cells in _looked_at(video, run, key_alone=key_alone):
+    passed: PictureGroup | None = None  # the group before, where only its key frame has been looked at
+    for group in video.groups():
+        lasts_us = group.times_us[-1] - group.times_us[0]
+        key_alone = group.starts_with_key and group.is_whole and lasts_us <= KEYFRAMES_ALONE_US
+        for at_us, cells in _looked_at(video, group, key_alone=key_alone):
             if before is None:
                 before = cells
                 continue
@@ -103,12 +103,12 @@ def _changes(video: StoredPictures, least_share: float) -> Iterator[tuple[int, f
             yield at_us, share, is_another
             if is_another:
                 before = cells
-        passed = run if key_alone else None
+        passed = group if key_alone else None
 
 
-def _looked_at(video: StoredPictures, run: Run, *, key_alone: bool) -> Iterator[tuple[int, Cells]]:
+def _looked_at(video: StoredPictures, group: PictureGroup, *, key_alone: bool) -> Iterator[tuple[int, Cells]]:
     next_us = 0
-    for at_us, frame in video.decoded(run):
+    for at_us, frame in video.decoded(group):
         if at_us >= next_us:
             yield at_us, cells_of(frame)
             next_us = at_us + LOOK_US
@@ -116,8 +116,10 @@ def _looked_at(video: StoredPictures, run: Run, *, key_alone: bool) -> Iterator[
                 return
 
 
-def _first_change(video: StoredPictures, run: Run, before: Cells, least_share: float) -> int | None:
-    for at_us, frame in video.decoded(run):
+def _first_change(
+    video: StoredPictures, group: PictureGroup, before: Cells, least_share: float
+) -> int | None:
+    for at_us, frame in video.decoded(group):
         if changed_share(before, cells_of(frame)) >= least_share:
             return at_us
     return None

@@ -13,11 +13,11 @@ import av
 from app.base.errors import Unprocessable
 
 # Packets that are held: a file with fewer key frames is decoded on the way.
-LONGEST_RUN = 900
+LONGEST_GROUP = 900
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class PictureGroup:
     """A key frame and what builds on it; where it is not whole, what follows goes on from it."""
 
     packets: "list[av.Packet[Any]]"
@@ -35,33 +35,35 @@ class StoredPictures:
         self._decoder = self._new_decoder()
         self._per_us = (self._stream.time_base or Fraction(1, 1_000_000)) * 1_000_000
 
-    def runs(self) -> Iterator[Run]:
+    def groups(self) -> Iterator[PictureGroup]:
         """All of them, in the file's order; nothing is decoded."""
         packets: list[av.Packet[Any]] = []
         starts_with_key = True
         for packet in self._container.demux(self._stream):
             if packet.pts is None or not packet.size:
                 continue
-            if packets and (packet.is_keyframe or len(packets) >= LONGEST_RUN):
-                yield self._run(packets, starts_with_key, is_whole=packet.is_keyframe)
+            if packets and (packet.is_keyframe or len(packets) >= LONGEST_GROUP):
+                yield self._group(packets, starts_with_key, is_whole=packet.is_keyframe)
                 packets, starts_with_key = [], packet.is_keyframe
             packets.append(packet)
         if packets:
-            yield self._run(packets, starts_with_key, is_whole=True)
+            yield self._group(packets, starts_with_key, is_whole=True)
 
-    def _run(self, packets: "list[av.Packet[Any]]", starts_with_key: bool, *, is_whole: bool) -> Run:
+    def _group(
+        self, packets: "list[av.Packet[Any]]", starts_with_key: bool, *, is_whole: bool
+    ) -> PictureGroup:
         times = sorted(self._us(packet.pts or 0) for packet in packets)
-        return Run(packets, times, starts_with_key, is_whole)
+        return PictureGroup(packets, times, starts_with_key, is_whole)
 
-    def decoded(self, run: Run) -> Iterator[tuple[int, av.VideoFrame]]:
-        """The run's frames with their times, in the order in which they are shown; damaged ones are missing.
+    def decoded(self, group: PictureGroup) -> Iterator[tuple[int, av.VideoFrame]]:
+        """The group's frames with their times, in the order in which they are shown; damaged ones are missing.
 
         One that does not start with a key frame goes on from the one before, which was decoded to its end.
         """
-        if run.starts_with_key:
+        if group.starts_with_key:
             self._decoder = self._new_decoder()
         decoder = self._decoder
-        for packet in [*run.packets, None] if run.is_whole else run.packets:
+        for packet in [*group.packets, None] if group.is_whole else group.packets:
             try:
                 frames = decoder.decode(packet)
             except av.FFmpegError:
@@ -87,22 +89,22 @@ class StoredPictures:
         if waiting:
             self._go_to(waiting[-1])
         shown: tuple[int, av.VideoFrame] | None = None
-        for run, until_us in _with_ends(self.runs()):
+        for group, until_us in _with_ends(self.groups()):
             wanted = []
             while waiting and (until_us is None or waiting[-1] < until_us):
-                wanted.append(run.times_us[max(bisect_right(run.times_us, waiting.pop()) - 1, 0)])
-            if not wanted and run.is_whole:
+                wanted.append(group.times_us[max(bisect_right(group.times_us, waiting.pop()) - 1, 0)])
+            if not wanted and group.is_whole:
                 if not waiting:
                     return
                 continue
             done = 0
-            for at_us, frame in self.decoded(run):
+            for at_us, frame in self.decoded(group):
                 shown = at_us, frame
                 reached = bisect_right(wanted, at_us)
                 if reached > done:
                     yield at_us, frame, reached - done
                     done = reached
-                if done == len(wanted) and run.is_whole:
+                if done == len(wanted) and group.is_whole:
                     break
             if done < len(wanted):
                 if shown is None:
@@ -121,13 +123,13 @@ class StoredPictures:
         return round(pts * self._per_us)
 
 
-def _with_ends(runs: Iterator[Run]) -> Iterator[tuple[Run, int | None]]:
-    """Each run with the time at which the next begins; None for the last."""
-    held: Run | None = None
-    for run in runs:
+def _with_ends(groups: Iterator[PictureGroup]) -> Iterator[tuple[PictureGroup, int | None]]:
+    """Each group with the time at which the next begins; None for the last."""
+    held: PictureGroup | None = None
+    for group in groups:
         if held is not None:
-            yield held, run.times_us[0]
-        held = run
+            yield held, group.times_us[0]
+        held = group
     if held is not None:
         yield held, None
 

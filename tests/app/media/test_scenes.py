@@ -81,8 +81,8 @@ def test_only_what_is_wanted_is_decoded(tmp_path: Path, monkeypatch: pytest.Monk
     decoded = []
     decode = stored_pictures.StoredPictures.decoded
 
-    def counted(self: stored_pictures.StoredPictures, run: stored_pictures.Run) -> object:
-        for at_us, frame in decode(self, run):
+    def counted(self: stored_pictures.StoredPictures, group: stored_pictures.PictureGroup) -> object:
+        for at_us, frame in decode(self, group):
             decoded.append(at_us)
             yield at_us, frame
 

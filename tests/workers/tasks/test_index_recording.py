@@ -294,6 +294,7 @@ async def test_erasing_a_recording_leaves_nothing_of_its_scenes(context: Context
     assert await context.storage.list_keys(f"{asset.account_id}/") == []
 
 
+@pytest.mark.slow
 async def test_killed_at_any_point_it_goes_on_where_it_was(
     context: Context, settings: Settings, tenant: Tenant, asset: Asset, recording: Path
 ) -> None:
