@@ -7,6 +7,7 @@ from sqlalchemy import select, update
 
 from app.base.ids import utc_now
 from app.domain.operations.models import Operation
+from app.domain.operations.service import OperationKind, request_operation
 from app.domain.sessions.models import CaptureSession
 from app.domain.streams.models import Stream
 from app.process import Context
@@ -150,3 +151,20 @@ async def test_one_session_that_cannot_be_ended_does_not_keep_the_rest_of_the_ho
     monkeypatch.setattr(sessions, "lock_session", failing)
     await keep_house(context, "")
     assert await status_of(context, whole) == "failed"
+
+
+async def test_answers_are_forgotten_and_other_results_kept(context: Context, tenant: Tenant) -> None:
+    kinds = (OperationKind.ANSWER_QUESTION, OperationKind.MAKE_DOWNLOAD)
+    async with context.db.transaction() as session:
+        made = {
+            (kind, when): (await request_operation(session, tenant.account_id, kind, f"{kind}:{when}", {})).id
+            for kind in kinds
+            for when in ("now", "then")
+        }
+        long_ago = [made[kind, "then"] for kind in kinds]
+        past = utc_now() - LONG_AGO
+        await session.execute(update(Operation).where(Operation.id.in_(long_ago)).values(created_at=past))
+    await keep_house(context, "")
+    async with context.db.transaction() as session:
+        left = set(await session.scalars(select(Operation.id)))
+    assert left == set(made.values()) - {made[OperationKind.ANSWER_QUESTION, "then"]}

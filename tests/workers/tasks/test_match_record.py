@@ -15,6 +15,9 @@ from app.domain.matching.service import MAX_ATTEMPTS, await_match, ring_waiting_
 from app.domain.outbox.models import OutboxMessage
 from app.domain.routing import pipeline_route
 from app.domain.streams.models import Stream
+from app.domain.understanding.fields import schema_of
+from app.domain.understanding.models import NamedIndex
+from app.domain.understanding.named_indexes import name_output, start_named, stop_named
 from app.process import Context
 from tests.fixtures.factories import jobs_of, make_active, make_tenant
 from tests.fixtures.indexing import AT_US, SECOND, make_index
@@ -148,6 +151,27 @@ async def test_a_disabled_alert_is_silent(build: Watched) -> None:
     await build.switch(enabled=False)  # between the record and its match
     await match_record(build.context, record_id)
     assert await build.firings() == []
+
+
+async def test_alerts_of_a_named_index_sleep_while_it_is_stopped(build: Watched) -> None:
+    async with build.context.db.transaction() as session:
+        output = await session.get_one(SceneIndex, build.index_id)
+        schema = schema_of("vlm")
+        named = await name_output(
+            session, output, name="screens", analyzer_type="vlm", source={}, use_for=["query"], schema=schema
+        )
+        alert = await session.get_one(Alert, build.alert_id)
+        alert.named_index_id = named.id
+        await stop_named(session, named)
+    await build.show(0, FAILED)
+    assert await build.firings() == []
+    assert await build.waiting() == 0
+    async with build.context.db.transaction() as session:
+        await start_named(session, await session.get_one(NamedIndex, named.id))
+    await build.show(1, PASSED)
+    await build.show(2, FAILED)
+    (firing,) = await build.firings()
+    assert firing.alert_id == build.alert_id
 
 
 async def test_a_cooldown_between_two_episodes(build: Watched) -> None:
