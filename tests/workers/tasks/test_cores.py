@@ -1,8 +1,16 @@
 import asyncio
 from threading import Event, Thread
 
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from app.base.settings import Settings
 from tests.fixtures.eventually import eventually
+from workers.engines.contract import Transcript
+from workers.tasks import recogniser
 from workers.tasks.cores import Cores
+from workers.tasks.recogniser import Recogniser
 
 
 async def work(cores: Cores, begun: list[str], name: str, end: asyncio.Event) -> None:
@@ -56,3 +64,26 @@ async def test_nobody_waits_longer_than_patience_lasts() -> None:
     async with asyncio.timeout(30):
         await work(cores, begun, "third", end)  # all cores were given back
     assert begun == ["first", "second", "third"]
+
+
+async def test_the_recogniser_has_a_core_for_each_piece_of_speech(monkeypatch: pytest.MonkeyPatch) -> None:
+    cores, begun, ended = Cores(1, patience_seconds=None), list[str](), Event()
+
+    class Engine:
+        def transcribe(self, samples: NDArray[np.float32], *, language: str | None) -> Transcript:
+            begun.append("speech")
+            assert ended.wait(30)
+            return Transcript("", "en", [], [])
+
+    monkeypatch.setattr(recogniser, "cores", cores)
+    monkeypatch.setattr(recogniser, "open_speech_engine", lambda settings: Engine())
+    end = asyncio.Event()
+    end.set()
+    hearing = asyncio.create_task(Recogniser(Settings()).hear("utt-1", np.zeros(16, np.float32), None))
+    await eventually(lambda: begun == ["speech"])
+    picture = asyncio.create_task(work(cores, begun, "picture", end))
+    await asyncio.sleep(0)
+    assert begun == ["speech"]
+    ended.set()
+    await asyncio.gather(hearing, picture)
+    assert begun == ["speech", "picture"]
