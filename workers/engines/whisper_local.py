@@ -28,6 +28,9 @@ _WINDOW_SECONDS = 30.0  # what Whisper hears at once
 _MIN_SPEECH_WINDOWS, _SPEECH = 3, 0.5
 # A segment that repeats itself, or that the model itself doubts twice over, was not said.
 _MAX_COMPRESSION, _MAX_NO_SPEECH, _MIN_LOG_PROBABILITY = 2.4, 0.6, -1.0
+# The library hears what it left over at the end once more: mostly the end of a word, or a breath.
+_REMNANT_SECONDS = 1.0
+_SEEKS_PER_SECOND = 100
 
 
 class WhisperLocal:
@@ -70,10 +73,11 @@ class WhisperLocal:
                 hallucination_silence_threshold=2.0,
                 vad_filter=len(samples) > _WINDOW_SECONDS * SAMPLE_RATE_HZ,
             )
-            segments = [segment for segment in found if _is_plausible(segment)]
+            seconds = len(samples) / SAMPLE_RATE_HZ
+            segments = [segment for segment in found if _is_plausible(segment, seconds)]
         except (RuntimeError, ValueError, MemoryError) as error:
             raise EngineFailed("The speech engine broke off.") from error
-        return _transcript(segments, info.language, len(samples) / SAMPLE_RATE_HZ)
+        return _transcript(segments, info.language, seconds)
 
     def _loaded(self) -> Any:
         with self._lock:
@@ -151,8 +155,10 @@ def _has_speech(samples: NDArray[np.float32]) -> bool:
     return sum(probability >= _SPEECH for probability in probabilities) >= _MIN_SPEECH_WINDOWS
 
 
-def _is_plausible(segment: Any) -> bool:
-    doubted = segment.no_speech_prob > _MAX_NO_SPEECH and segment.avg_logprob < _MIN_LOG_PROBABILITY
+def _is_plausible(segment: Any, seconds: float) -> bool:
+    is_remnant = segment.seek > 0 and seconds - segment.seek / _SEEKS_PER_SECOND < _REMNANT_SECONDS
+    is_improbable = segment.avg_logprob < _MIN_LOG_PROBABILITY
+    doubted = is_improbable and (is_remnant or segment.no_speech_prob > _MAX_NO_SPEECH)
     return bool(segment.compression_ratio <= _MAX_COMPRESSION and not doubted)
 
 

@@ -1,6 +1,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import huggingface_hub.constants
 import numpy as np
@@ -139,3 +140,22 @@ def test_empty_frames_are_not_encoded(filled: int, kept: int) -> None:
         short = without_padding(one)
         assert short.shape[-1] == kept
         assert np.array_equal(short, one[..., :kept])
+
+
+@pytest.mark.parametrize(
+    ("seek", "log_probability", "no_speech", "is_kept"),
+    [
+        (0, -1.4, 0.4, True),  # it is all that there is
+        (0, -1.4, 0.7, False),
+        (420, -1.4, 0.4, False),  # 0.8 s are left
+        (420, -0.4, 0.4, True),
+        (300, -1.4, 0.4, True),  # 2 s are left
+    ],
+)
+def test_words_that_are_hardly_probable_are_not_put_at_the_end(
+    seek: int, log_probability: float, no_speech: float, is_kept: bool
+) -> None:
+    segment = SimpleNamespace(
+        seek=seek, avg_logprob=log_probability, no_speech_prob=no_speech, compression_ratio=1.0
+    )
+    assert whisper_local._is_plausible(segment, 5.0) is is_kept

@@ -1,8 +1,16 @@
 import asyncio
 from threading import Event, Thread
 
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from app.base.settings import Settings
 from tests.fixtures.eventually import eventually
+from workers.engines.contract import Transcript
+from workers.tasks import recogniser
 from workers.tasks.cores import TURNS_BEFORE_SPARE, Cores
+from workers.tasks.recogniser import Recogniser
 
 
 async def work(cores: Cores, begun: list[str], name: str, end: asyncio.Event) -> None:
@@ -79,3 +87,26 @@ async def test_what_can_wait_goes_last_and_is_not_stuck() -> None:
         await cores.__aexit__()
     assert begun.index("spare") == TURNS_BEFORE_SPARE
     assert [one for one in begun if one != "spare"] == [str(number) for number in range(20)]
+
+
+async def test_the_recogniser_has_a_core_for_each_piece_of_speech(monkeypatch: pytest.MonkeyPatch) -> None:
+    cores, begun, ended = Cores(1, patience_seconds=None), list[str](), Event()
+
+    class Engine:
+        def transcribe(self, samples: NDArray[np.float32], *, language: str | None) -> Transcript:
+            begun.append("speech")
+            assert ended.wait(30)
+            return Transcript("", "en", [], [])
+
+    monkeypatch.setattr(recogniser, "cores", cores)
+    monkeypatch.setattr(recogniser, "open_speech_engine", lambda settings: Engine())
+    end = asyncio.Event()
+    end.set()
+    hearing = asyncio.create_task(Recogniser(Settings()).hear("utt-1", np.zeros(16, np.float32), None))
+    await eventually(lambda: begun == ["speech"])
+    picture = asyncio.create_task(work(cores, begun, "picture", end))
+    await asyncio.sleep(0)
+    assert begun == ["speech"]
+    ended.set()
+    await asyncio.gather(hearing, picture)
+    assert begun == ["speech", "picture"]
