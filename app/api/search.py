@@ -11,10 +11,12 @@ from pydantic import BaseModel, Field
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.api.picture_query import picture_question
 from app.api.times import read_unix_us
 from app.base.errors import InvalidRequest
 from app.domain.assets.models import Asset
 from app.domain.passages.models import Passage
+from app.domain.search.pictures import PictureQuestion
 from app.domain.search.service import MAX_QUERY_CHARACTERS, MAX_RESULTS, Match, Question, search_passages
 from app.domain.streams.models import Stream
 from app.engines.contract import EngineError
@@ -29,6 +31,7 @@ LONGEST_PASSAGE_US = 3_600_000_000
 BY_WORDS_ALONE = "Found by words alone: the server cannot compare meanings now."
 # What SDKs call kinds of indexes; anything else does not narrow the search.
 KINDS = {"spoken_word": ("spoken",), "scene": ("visual",), "visual": ("visual",), "audio": ("audio",)}
+NOT_SHOWN = ("spoken_word", "audio")
 
 
 class SearchRequest(BaseModel):
@@ -119,6 +122,7 @@ class Searcher:
             wanted.limit,
             wanted.score_threshold or 0.0,
             wanted.dynamic_score_percentage,
+            await self._picture(wanted),
         )
         of_account = Passage.account_id == self.account_id
         return await search_passages(self.session, question, of_account, of_owner, *wanted.narrowing(clock))
@@ -135,6 +139,13 @@ class Searcher:
             self.warnings.append({"code": error.code, "message": BY_WORDS_ALONE, "docs": []})
             return None
         return [float(value) for value in vector]
+
+    async def _picture(self, wanted: SearchRequest) -> PictureQuestion | None:
+        if wanted.by_words_alone or wanted.index_type in NOT_SHOWN or not (wanted.query or "").strip():
+            return None
+        query = (wanted.query or "")[:MAX_QUERY_CHARACTERS]
+        settings = self.context.settings
+        return await picture_question(self.session, settings, self.account_id, query, self.warnings)
 
     async def _as_stream_results(self, matches: Sequence[Match]) -> list[Json]:
         ids = {match.stream_id for match in matches}

@@ -63,7 +63,7 @@ _TOKENIZER = {
     "cls_token": "[CLS]",
     "mask_token": "[MASK]",
 }
-_CONFIG = {
+_CONFIG: dict[str, Any] = {
     "model_cfg": {
         "embed_dim": _DIMENSIONS,
         "vision_cfg": {
@@ -100,7 +100,8 @@ def build(parts: Path, target: Path) -> None:
         from safetensors.torch import load_file, save_file
     except ImportError as error:
         raise ModelMissing(
-            "open_clip is not installed: start with `run.py up --vision`, or pip install 'opencapture[vision]'"
+            "open_clip is not installed: start with `run.py up --vision`, or pip install"
+            " 'opencapture[vision]'"
         ) from error
     target.mkdir(parents=True, exist_ok=True)
     (target / "config.json").write_text(json.dumps(_BERT), encoding="utf-8")

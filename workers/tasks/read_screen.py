@@ -1,4 +1,4 @@
-"""Reads what is written on one picture."""
+"""Reads what is written on one picture, and sees what it shows."""
 
 import asyncio
 import logging
@@ -12,19 +12,22 @@ from app.storage.contract import ObjectMissing
 from workers.engines.contract import ScreenLine
 from workers.engines.registry import open_screen_text_engine
 from workers.tasks.cores import cores
+from workers.tasks.see_pictures import see_pictures
 
 logger = logging.getLogger(__name__)
 
 
 async def read_screen(context: Context, frame_id: str) -> None:
-    """Save the picture's lines; harmless when run again, and for a picture that was deleted."""
+    """Save the picture's lines and its vector; harmless when run again, and for one that was deleted."""
     async with context.db.transaction() as session:
         frame = await session.get(ScreenFrame, frame_id)
-    if frame is None or frame.lines is not None:
+    if frame is None:
         return
-    lines = await _read(context, frame.storage_key)
-    async with context.db.transaction() as session:
-        await save_lines(session, frame_id, [asdict(line) for line in lines])
+    if frame.lines is None:
+        lines = await _read(context, frame.storage_key)
+        async with context.db.transaction() as session:
+            await save_lines(session, frame_id, [asdict(line) for line in lines])
+    await see_pictures(context, [frame_id])
 
 
 async def _read(context: Context, storage_key: str) -> list[ScreenLine]:

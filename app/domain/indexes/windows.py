@@ -133,7 +133,7 @@ async def save_pictures(session: AsyncSession, seen: dict[str, PictureVector]) -
         await session.execute(
             update(ScreenFrame)
             .where(ScreenFrame.id == frame_id)
-            .values(picture_space=one.space, picture_vector=HalfVector(one.vector))
+            .values(picture_space=one.space, picture_vector=HalfVector(list(one.vector)))
         )
 
 

@@ -83,7 +83,7 @@ def _row(
         "text": text,
         "due_at": due_at,
         "picture_space": picture.space if picture else None,
-        "picture_vector": HalfVector(picture.vector) if picture else None,
+        "picture_vector": HalfVector(list(picture.vector)) if picture else None,
     }
 
 

@@ -82,9 +82,9 @@ class Question:
 class Match:
     """An utterance or a record; times on its owner's clock in microseconds.
 
-    `score` is from 0 to 1: the closeness in meaning, or the share of the query's words, stop words left out,
-    that it holds, or how likely the query describes its picture, whichever is most. Matches are in the order of their fused ranks, which the score need
-    not follow.
+    `score` is from 0 to 1: the closeness in meaning, the share of the query's words, stop words left out,
+    that it holds, or how likely the query describes its picture, whichever is most. Matches are in the order
+    of their fused ranks, which the score need not follow.
     """
 
     stream_id: str | None

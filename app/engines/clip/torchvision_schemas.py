@@ -15,7 +15,7 @@ _kept: list[Any] = []  # a library that is forgotten takes its schemas with it
 def import_torchvision() -> None:
     """Import it; where its operators are missing, with their names alone. Raises `ImportError`."""
     try:
-        import torchvision  # noqa: F401
+        import torchvision
     except RuntimeError as error:
         if "torchvision::nms" not in str(error):
             raise ImportError("torchvision does not fit to torch") from error
@@ -23,7 +23,7 @@ def import_torchvision() -> None:
         return
     import torch
 
-    library = torch.library.Library("torchvision", "DEF")
+    library: Any = torch.library.Library("torchvision", "DEF")
     for schema in _SCHEMAS:
         library.define(schema)
     _kept.append(library)

@@ -44,8 +44,8 @@ def find_weights(model: str, wanted: str | None, models_folder: Path) -> Weights
     if wanted is None and (built / CONFIG_FILE).is_file():
         return Weights(BUILT_FOLDER, built)
     raise ModelMissing(
-        f"The weights {name!r} of {model} are not on this machine: run `capture models fetch image_text`, or set"
-        " CAPTURE_IMAGE_TEXT_WEIGHTS to a file or a folder."
+        f"The weights {name!r} of {model} are not on this machine: run `capture models fetch image_text`,"
+        " or set CAPTURE_IMAGE_TEXT_WEIGHTS to a file or a folder."
     )
 
 
