@@ -102,7 +102,6 @@ class OpenClip:
                 " 'opencapture[vision]'"
             )
         try:
-            import_torchvision()
             weights = find_weights(self._name, self._wanted, self._folder)
             return _opened(self._name, weights, self._device)
         except EngineError:
@@ -114,6 +113,7 @@ class OpenClip:
 
 
 def _opened(name: str, weights: Weights, device: Device) -> _Model:
+    import_torchvision()
     import open_clip
     import torch
 

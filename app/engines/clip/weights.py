@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.engines.clip.torchvision_schemas import import_torchvision
 from app.engines.contract import ModelMissing
 
 DEFAULT_WEIGHTS = "laion2b_s34b_b79k"
@@ -54,6 +55,7 @@ def hub_file(model: str, name: str) -> tuple[str, str | None]:
 
     Raises `ModelMissing` where open_clip does not know them.
     """
+    import_torchvision()
     from open_clip.pretrained import get_pretrained_cfg
 
     place = (get_pretrained_cfg(model, name) or {}).get("hf_hub")
