@@ -80,9 +80,8 @@ def _image_text(settings: Settings) -> Model:
     except EngineError as error:
         return Model("image_text", model, "a model hub, or packages", 0, error.message)
     if weights.name == BUILT_FOLDER:
-        return Model(
-            "image_text", "EfficientNet-Lite2 and MiniLM", "packages, put together here", _size(weights.path)
-        )
+        source = "packages, put together here"
+        return Model("image_text", "EfficientNet-Lite2 and MiniLM", source, _size(weights.path))
     return Model("image_text", f"{model}, {weights.name}", str(weights.path), _size(weights.path))
 
 

@@ -13,6 +13,7 @@ WEIGHTS_FILE = "open_clip_model.safetensors"
 BUILT_FOLDER = "image-text"  # of the models folder: what `capture models fetch` builds of packages
 
 _HUB_FILES = (WEIGHTS_FILE, "open_clip_pytorch_model.bin")
+_WEIGHTS_SUFFIXES = (".safetensors", ".bin", ".pt", ".npz")
 _BLOCK_BYTES = 1 << 20
 
 
@@ -67,8 +68,12 @@ def hub_file(model: str, name: str) -> tuple[str, str | None]:
 
 def cached_file(model: str, name: str) -> Path | None:
     """The file of these weights in the hub's cache; None where it was not fetched. Raises `ModelMissing`."""
-    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub import constants, try_to_load_from_cache
 
+    # Which repository it is in open_clip knows, and to import that takes five seconds and torch.
+    cached = Path(constants.HF_HUB_CACHE).glob("models--*/snapshots/*/*")
+    if not any(path.suffix in _WEIGHTS_SUFFIXES for path in cached):
+        return None
     repository, file = hub_file(model, name)
     for candidate in (file,) if file else _HUB_FILES:
         found = try_to_load_from_cache(repository, candidate)
