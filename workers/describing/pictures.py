@@ -56,8 +56,10 @@ def with_picture(described: Description, kind: str | None, frame_ids: Sequence[s
 
 @lru_cache(4)
 def _kinds(encode_texts: EncodeTexts) -> NDArray[np.float32]:
-    photos = [f"a photo of {_with_article(thing.strip())}" for thing in THINGS]
-    return encode_texts([*photos, *_NOTHING])
+    names = [_with_article(thing.strip()) for thing in THINGS]
+    # In two ways of saying it together, so that no chance of one wording makes it certain.
+    plain, photos = encode_texts(names), encode_texts([f"a photo of {name}" for name in names])
+    return np.concatenate([(plain + photos) / 2, encode_texts(_NOTHING)])
 
 
 def _with_article(thing: str) -> str:

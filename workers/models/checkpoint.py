@@ -79,7 +79,7 @@ _CONFIG: dict[str, Any] = {
             "hf_model_pretrained": False,
             "hf_proj_type": "linear",
             "hf_pooler_type": "mean_pooler",
-            "context_length": 77,
+            "context_length": 32,
         },
     },
     "preprocess_cfg": {
