@@ -13,7 +13,7 @@ from workers.matching.words import rule_of
 # Vectors of texts, whose inner products with those of pictures are logits (app/engines/contract.py).
 EncodeTexts = Callable[[Sequence[str]], NDArray[np.float32]]
 
-# Photos that show something else reach 0.6 once in a hundred: tests/workers/engines/test_open_clip.py.
+# Of photos of something else one in two hundred reaches 0.62 (tests/workers/test_looking_at_pictures.py).
 LEAST_LIKELIHOOD = 0.7
 
 

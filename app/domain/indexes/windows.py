@@ -124,7 +124,7 @@ async def seen_pictures(
             ScreenFrame.id.in_(frame_ids), ScreenFrame.picture_space == space
         )
     )
-    return {row.id: PictureVector(space, row.picture_vector.to_list()) for row in rows}
+    return {row.id: PictureVector(space, row.picture_vector) for row in rows}
 
 
 async def save_pictures(session: AsyncSession, seen: dict[str, PictureVector]) -> None:
