@@ -18,6 +18,14 @@ from app.engines.clip.torchvision_schemas import import_torchvision, _kept
 import_torchvision()
 assert "torchvision" in sys.modules and "torch" not in sys.modules and _kept == []
 """
+WEB = """
+import sys
+import app.main
+from app.base.settings import Settings
+from app.engines.registry import open_image_text_engine
+open_image_text_engine(Settings()).record
+assert "torch" not in sys.modules
+"""
 
 
 def run(code: str, *folders: Path) -> subprocess.CompletedProcess[str]:
@@ -41,4 +49,9 @@ def test_a_sound_installation_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "torchvision").mkdir()
     (tmp_path / "torchvision" / "__init__.py").touch()
     ended = run(HEALTHY, tmp_path)
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_the_web_process_has_no_torch_before_pictures_are_searched() -> None:
+    ended = run(WEB)
     assert ended.returncode == 0, ended.stderr
