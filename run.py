@@ -3,6 +3,7 @@
 
 Standard library only, for the Python it is started with. With no argument it is `up`. Arguments after the
 command are passed on: to pytest for `test` and `quick`, to the `capture` command for everything else.
+`--vision` installs what looks at pictures too: torch and open_clip, half a gigabyte to fetch.
 """
 
 from __future__ import annotations
@@ -25,8 +26,18 @@ OLDEST_PYTHON = (3, 11)
 PRODUCT = frozenset({"embedded", "speech", "screen"})
 RECORDER = "./recorder"  # a distribution of its own, installed like an extra
 DEMO = PRODUCT | {"demo", RECORDER}
-TEST = DEMO | {"test"}
-NEEDS = {"demo": DEMO, "test": TEST, "quick": TEST, "check": TEST, "fix": TEST}
+VISION = "vision"
+CHECK = DEMO | {"test"}
+TEST = CHECK | {VISION}
+NEEDS = {"demo": DEMO, "test": TEST, "quick": TEST, "check": CHECK, "fix": CHECK}
+
+# What pyproject.toml asks for; of the same release, its build is picked here.
+TORCH = "torch==2.13.0"
+
+NO_CPU_BUILD = (
+    f"there is no NVIDIA GPU here, and pip finds no build of {TORCH} without CUDA. Name PyTorch's index for"
+    " the CPU in PIP_EXTRA_INDEX_URL (the install page of pytorch.org gives it), and start again"
+)
 
 # What the tests of the recorder and of the web pages drive: program, then its Debian package.
 TEST_PROGRAMS = {"chromium": "chromium", "ffmpeg": "ffmpeg", "Xvfb": "xvfb", "pulseaudio": "pulseaudio"}
@@ -116,7 +127,7 @@ def make_venv(found: dict[str, object], wanted: dict[str, object]) -> None:
     run_or_exit([sys.executable, "-m", "venv", str(VENV)])
 
 
-def install(extras: frozenset[str]) -> None:
+def install(extras: frozenset[str], *, may_lack_vision: bool) -> None:
     """Make .venv hold `extras` and those installed before; the stamp is filled last, so a cut is retried."""
     wanted, found = wanted_stamp(), read_stamp()
     before = found.get("extras", [])
@@ -125,12 +136,64 @@ def install(extras: frozenset[str]) -> None:
         return
     extras |= installed
     make_venv(found, wanted)
+    if VISION in extras and VISION not in installed and not install_torch():
+        if not may_lack_vision:
+            sys.exit(f"run.py: {NO_CPU_BUILD}")
+        say(f"the tests that look at pictures are left out: {NO_CPU_BUILD}")
+        extras -= {VISION}
     say(f"installing OpenCapture with {', '.join(sorted(extras))}; this happens once")
+    if VISION not in extras:
+        say("what looks at pictures is left out, to keep it small: `run.py up --vision` adds it")
     names = ",".join(sorted(extras - {RECORDER}))
     recorder = ["-e", RECORDER] if RECORDER in extras else []
-    pip = [program("python"), "-m", "pip", "install", "--disable-pip-version-check"]
-    run_or_exit([*pip, "-e", f".[{names}]", *recorder])
+    run_or_exit([*pip_install(), "-e", f".[{names}]", *recorder])
     write_stamp({**read_stamp(), **wanted, "extras": sorted(extras)})
+
+
+def pip_install() -> list[str]:
+    return [program("python"), "-m", "pip", "install", "--disable-pip-version-check"]
+
+
+def has_gpu() -> bool:
+    """Whether an NVIDIA driver answers with a GPU."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return False
+    try:
+        asked = subprocess.run([tool, "-L"], capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return asked.returncode == 0 and "GPU" in asked.stdout
+
+
+def install_torch() -> bool:
+    """Install the build of torch that this machine has a use for, and say which; False where there is none.
+
+    On Linux the usual build brings 3 GB of CUDA, wanted only beside a GPU.
+    """
+    if has_gpu():
+        say(f"an NVIDIA GPU is here: {TORCH} in its usual build, with CUDA")
+        run_or_exit([*pip_install(), TORCH])
+        return True
+    for_cpu = f"{TORCH}+cpu"
+    if subprocess.run([*pip_install(), "--quiet", for_cpu], capture_output=True).returncode == 0:
+        say(f"no NVIDIA GPU is here: {for_cpu}, without CUDA")
+        return True
+    if brings_cuda():
+        return False
+    say(f"no NVIDIA GPU is here: {TORCH}, whose build for this system has no CUDA")
+    run_or_exit([*pip_install(), TORCH])
+    return True
+
+
+def brings_cuda() -> bool:
+    """Whether torch, as pip would install it, comes with CUDA."""
+    plan = [*pip_install(), "--quiet", "--dry-run", "--report", "-", TORCH]
+    asked = subprocess.run(plan, capture_output=True, text=True)
+    if asked.returncode != 0:
+        sys.exit(f"run.py: pip finds no {TORCH}: {asked.stderr.strip()[-300:]}")
+    names = [part["metadata"]["name"].lower() for part in json.loads(asked.stdout)["install"]]
+    return any(name.startswith("nvidia-") for name in names)
 
 
 def run_or_exit(argv: list[str]) -> None:
@@ -190,7 +253,10 @@ def become(name: str, *arguments: str) -> None:
 def main(command: str = "up", *arguments: str) -> None:
     refuse_unfit_python()
     os.chdir(ROOT)
-    install(NEEDS.get(command, PRODUCT))
+    is_test = command in ("test", "quick")
+    with_vision = frozenset({VISION} if "--vision" in arguments else ())
+    arguments = tuple(argument for argument in arguments if argument != "--vision")
+    install(NEEDS.get(command, PRODUCT) | with_vision, may_lack_vision=is_test)
     if command in ("test", "quick"):
         install_test_programs()
         run_tests(*(("-m", "not slow") if command == "quick" else ()), *arguments)

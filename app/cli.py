@@ -17,6 +17,7 @@ from app.embedded.private_files import kept_secret
 from app.embedded.stack import (
     Stack,
     check_media_port,
+    models_argv,
     relay_argv,
     run_stack,
     sender_argv,
@@ -99,6 +100,13 @@ def relay() -> None:
 def sender() -> None:
     """Run the process that sends webhooks alone."""
     _become(sender_argv())
+
+
+@main.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def models(arguments: tuple[str, ...]) -> None:
+    """List, fetch and check the models of the engines."""
+    _become(models_argv(*arguments))
 
 
 def _become(argv: tuple[str, ...]) -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 pytest_plugins = [
+    "tests.fixtures.image_text",
     "tests.fixtures.language_model",
     "tests.fixtures.s3",
     "tests.fixtures.servers",

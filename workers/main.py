@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import warnings
+from dataclasses import asdict
 from typing import Any
 
 from celery import Celery
@@ -15,7 +16,7 @@ from app.base.redis import WORKER_HEARTBEAT_KEY, WORKER_HEARTBEAT_SECONDS
 from app.base.settings import get_settings
 from app.domain.outbox.jobs import Job
 from app.process import Context
-from workers.engines.registry import still_missing, warm_engines
+from workers.engines.registry import engine_records, warm_engines
 from workers.runtime import LONGEST_JOB_SECONDS, Runtime, get_runtime
 from workers.tasks.recogniser import Recogniser
 from workers.tasks.registry import TASKS
@@ -91,21 +92,21 @@ def _announce(**_: Any) -> None:
 async def _work(context: Context) -> None:
     """Load the engines, then say that this worker answers, and turn live speech into words."""
     # Here, since threads inherit niceness, those of a speech model too.
-    missing = await asyncio.to_thread(warm_engines, context.settings)
-    for name, reason in missing.items():
-        logger.warning("no %s engine: %s", name, reason)
+    await asyncio.to_thread(warm_engines, context.settings)
+    for name, record in engine_records(context.settings).items():
+        if record.missing:
+            logger.warning("no %s engine: %s", name, record.missing)
     async with asyncio.TaskGroup() as group:
-        group.create_task(_beat(context, missing))
+        group.create_task(_beat(context))
         group.create_task(Transcriber(context, Recogniser(context.settings)).run())
 
 
-async def _beat(context: Context, missing: dict[str, str]) -> None:
-    """Say every few seconds that this worker answers, and what it has to do without (`/readyz` looks for
-    it)."""
+async def _beat(context: Context) -> None:
+    """Say every few seconds that this worker answers, and what its engines are (`/readyz` looks for it)."""
     while True:
+        engines = {name: asdict(record) for name, record in engine_records(context.settings).items()}
         try:
-            now = still_missing(context.settings, missing)
-            await context.redis.set(WORKER_HEARTBEAT_KEY, json.dumps(now), ex=WORKER_HEARTBEAT_SECONDS)
+            await context.redis.set(WORKER_HEARTBEAT_KEY, json.dumps(engines), ex=WORKER_HEARTBEAT_SECONDS)
         except RedisError as error:
             logger.warning("heartbeat not written: %s", type(error).__name__)
         await asyncio.sleep(WORKER_HEARTBEAT_SECONDS / 4)

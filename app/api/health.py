@@ -29,16 +29,18 @@ async def alive() -> Json:
 async def ready(request: Request, context: AppContext) -> JSONResponse:
     """200 when the database, the broker and a worker answer, else 503 with what does not.
 
-    It also says which engines are missing and why, and how much recorded media waits for storage: what runs
-    goes on without either.
+    It also says what the worker's engines are, which of them are missing and why, and how much recorded media
+    waits for storage: what runs goes on without either.
     """
-    database, (broker, worker, missing) = await asyncio.gather(
+    database, (broker, worker, engines) = await asyncio.gather(
         _database(context), _broker_and_worker(context)
     )
     checks = {"database": database, "broker": broker, "worker": worker}
     problems = [f"{part}: {state}" for part, state in checks.items() if state != "ok"]
     details: Json = {name: describe() for name, describe in request.app.state.details.items()}
-    body: Json = {"success": not problems, "data": checks | {"missing_engines": missing} | details}
+    missing = {name: record["missing"] for name, record in engines.items() if record["missing"]}
+    told: Json = {"missing_engines": missing, "engines": engines}
+    body: Json = {"success": not problems, "data": checks | told | details}
     if problems:
         body |= {"message": "; ".join(problems), "error_code": "not_ready"}
     return JSONResponse(body, status_code=503 if problems else 200)

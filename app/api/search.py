@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, field_validator
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from app.api.picture_query import picture_question
 from app.api.times import read_unix_us
 from app.base.errors import Conflict, InvalidRequest
 from app.domain.assets.links import Links
@@ -22,6 +23,7 @@ from app.domain.passages.models import Passage
 from app.domain.search.fields import filter_passages
 from app.domain.search.filters import read_filter
 from app.domain.search.hydrating import hydrated, read_return_fields
+from app.domain.search.pictures import PictureQuestion
 from app.domain.search.service import MAX_QUERY_CHARACTERS, MAX_RESULTS, Match, Question, search_passages
 from app.domain.search.stitching import stitched
 from app.domain.streams.models import Stream
@@ -39,6 +41,7 @@ LONGEST_PASSAGE_US = 3_600_000_000
 BY_WORDS_ALONE = "Found by words alone: the server cannot compare meanings now."
 # What SDKs call kinds of indexes; anything else does not narrow the search.
 KINDS = {"spoken_word": ("spoken",), "scene": ("visual", "audio"), "visual": ("visual",), "audio": ("audio",)}
+NOT_SHOWN = ("spoken_word", "audio")
 
 
 class SearchRequest(BaseModel):
@@ -171,6 +174,7 @@ class Searcher:
             wanted.limit,
             wanted.score_threshold or 0.0,
             wanted.dynamic_score_percentage,
+            await self._picture(wanted),
         )
         which = [
             Passage.account_id == self.account_id,
@@ -204,6 +208,13 @@ class Searcher:
             self.warnings.append({"code": error.code, "message": BY_WORDS_ALONE, "docs": []})
             return None
         return [[float(value) for value in vector] for vector in found]
+
+    async def _picture(self, wanted: SearchRequest) -> PictureQuestion | None:
+        if wanted.by_words_alone or wanted.index_type in NOT_SHOWN or not (wanted.query or "").strip():
+            return None
+        query = (wanted.query or "")[:MAX_QUERY_CHARACTERS]
+        settings = self.context.settings
+        return await picture_question(self.session, settings, self.account_id, query, self.warnings)
 
     async def _as_stream_results(self, wanted: SearchRequest, matches: Sequence[Match]) -> list[Json]:
         ids = {match.stream_id for match in matches}

@@ -106,7 +106,14 @@ class Settings(BaseSettings):
 
     # Understanding
     speech_model: str | None = None  # name or folder; unset: the package that carries one
-    speech_language: str | None = None
+    speech_language: str | None = None  # ISO 639-1; unset: detected, by models that know several
+    speech_device: Literal["auto", "cpu", "cuda"] = "auto"
+    speech_compute_type: str = "auto"  # of CTranslate2: auto is int8 on the CPU, float16 on a GPU
+    # What pictures show, by open_clip. The weights: a name, a file or a folder; unset: those named
+    # laion2b_s34b_b79k, else what `capture models fetch` has built.
+    image_text_model: str = "ViT-B-32"
+    image_text_weights: str | None = None
+    image_text_device: Literal["auto", "cpu", "cuda"] = "auto"
     sentence_model: Path | None = None  # a folder with model.onnx and tokenizer.json; unset: the packaged one
     visual_channels: Annotated[tuple[str, ...], NoDecode] = ("visual_index", "scene_index")  # contract C5
     # A language model behind an OpenAI-compatible URL: Ollama, llama-server, vLLM, a cloud. The administrator
@@ -163,6 +170,11 @@ class Settings(BaseSettings):
     def effective_webrtc_port(self) -> int:
         """The UDP port for media in force; 0 means any free one."""
         return self.port if self.webrtc_port is None else self.webrtc_port
+
+    @property
+    def models_folder(self) -> Path:
+        """Where models lie that `capture models fetch` brought or built."""
+        return (self.data_dir / "models").resolve()
 
     @property
     def effective_storage_url(self) -> str:

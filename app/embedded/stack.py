@@ -59,6 +59,11 @@ def sender_argv() -> tuple[str, ...]:
     return (sys.executable, "-m", "workers.sender")
 
 
+def models_argv(*arguments: str) -> tuple[str, ...]:
+    """The errands around the engines' models."""
+    return (sys.executable, "-m", "workers.models", *arguments)
+
+
 def migrate_argv() -> tuple[str, ...]:
     """The step that brings the database to this version, and lets CAPTURE_API_KEY in."""
     return (sys.executable, "-m", "app.cli", "migrate")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from app.engines.contract import EngineFailed
+from app.engines.contract import EngineFailed, EngineRecord
 from workers.engines.answers import WrongAnswer, parse_answer
 from workers.engines.chat_completions import ChatCompletions, EndpointDown, Question
 from workers.engines.contract import LanguageCapabilities
@@ -34,6 +34,7 @@ class OpenAiCompatible:
         requests_at_once: int,
         pictures: bool,
     ) -> None:
+        self._model = model
         self._endpoint = ChatCompletions(url, key=key, model=model)
         self._capabilities = LanguageCapabilities(pictures)
         self._timeout_seconds = timeout_seconds
@@ -41,6 +42,10 @@ class OpenAiCompatible:
         self._spells_schema = False
         self._pause, self._slowness = Pause(), Slowness()
         self._trouble: str | None = None
+
+    @property
+    def record(self) -> EngineRecord:
+        return EngineRecord("openai_compatible", self._model, missing=self._trouble)
 
     @property
     def capabilities(self) -> LanguageCapabilities:

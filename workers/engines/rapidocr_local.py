@@ -6,7 +6,8 @@ from typing import Any
 import av
 import numpy as np
 
-from app.engines.contract import EngineFailed, ModelMissing
+from app.engines.contract import EngineFailed, EngineRecord, ModelMissing
+from app.engines.loading import Loaded
 from app.media.stills import decode_still
 from workers.engines.contract import ScreenLine
 
@@ -24,16 +25,27 @@ class RapidOcrLocal:
     """PP-OCR by ONNX, one thread a picture; pictures are read one after the other."""
 
     def __init__(self) -> None:
-        self._reader: Any = None
-        self._loading, self._reading = Lock(), Lock()
+        self._reader = Loaded(_opened)
+        self._reading = Lock()
+
+    @property
+    def record(self) -> EngineRecord:
+        return EngineRecord(
+            "rapidocr",
+            "PP-OCR",
+            device="cpu",
+            compute_type="float32",
+            languages=("en", "zh"),
+            missing=self._reader.missing,
+        )
 
     def load(self) -> None:
         """Open the models. Raises `ModelMissing`."""
-        self._loaded()
+        self._reader.get()
 
     def read(self, picture: bytes) -> list[ScreenLine]:
         """Raises `EngineFailed` for what is no picture, `ModelMissing`."""
-        reader = self._loaded()
+        reader = self._reader.get()
         try:
             pixels = decode_still(picture, "bgr24")
             with self._reading:  # its parts keep state between their steps
@@ -49,17 +61,13 @@ class RapidOcrLocal:
         ]
         return sorted(lines, key=lambda line: (line.top, line.left))
 
-    def _loaded(self) -> Any:
-        with self._loading:
-            if self._reader is None:
-                try:
-                    from rapidocr import RapidOCR  # a second to import: only where screens are read
-                except ImportError as error:
-                    raise ModelMissing(
-                        "rapidocr is not installed: pip install 'opencapture[screen]'"
-                    ) from error
-                self._reader = RapidOCR(params=_PARAMETERS)
-            return self._reader
+
+def _opened() -> Any:
+    try:
+        from rapidocr import RapidOCR  # a second to import: only where screens are read
+    except ImportError as error:
+        raise ModelMissing("rapidocr is not installed: pip install 'opencapture[screen]'") from error
+    return RapidOCR(params=_PARAMETERS)
 
 
 def _line(text: str, box: np.ndarray[Any, Any], confidence: float) -> ScreenLine:

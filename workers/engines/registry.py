@@ -1,13 +1,14 @@
 """Which engines the settings name; each is opened once a process."""
 
 import os
-from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 
 from app.base.settings import Settings
-from app.engines.contract import Engine, EngineError
-from app.engines.registry import open_sentence_engine
+from app.engines.contract import Engine, EngineError, EngineRecord
+from app.engines.registry import open_image_text_engine, open_sentence_engine
 from workers.engines.contract import LanguageEngine, ScreenTextEngine, SpeechEngine
+from workers.engines.whisper_local import Device, WhisperLocal
 
 
 def decodes_at_once(settings: Settings) -> int:
@@ -18,7 +19,20 @@ def decodes_at_once(settings: Settings) -> int:
 def open_speech_engine(settings: Settings) -> SpeechEngine:
     """The speech engine in force; the same one for the same settings. It loads its model when first used."""
     # One more than live speech needs: it does not wait for a recording that is transcribed.
-    return _whisper(settings.speech_model, decodes_at_once(settings) + 1)
+    return _whisper(
+        speech_location(settings),
+        decodes_at_once(settings) + 1,
+        settings.speech_device,
+        settings.speech_compute_type,
+    )
+
+
+def speech_location(settings: Settings) -> str | None:
+    """The folder or name of the speech model; one that `capture models fetch` brought goes by its name."""
+    if settings.speech_model is None:
+        return None
+    fetched = settings.models_folder / f"whisper-{settings.speech_model}"
+    return str(fetched) if fetched.is_dir() else settings.speech_model
 
 
 def open_screen_text_engine(settings: Settings) -> ScreenTextEngine:
@@ -40,39 +54,34 @@ def open_language_engine(settings: Settings) -> LanguageEngine | None:
     )
 
 
-def warm_engines(settings: Settings) -> dict[str, str]:
-    """Load every engine once, so that the first work does not wait for it.
-
-    Returns, by the engine's name, why one is not there; its work goes on without it.
-    """
+def engines_in_force(settings: Settings) -> dict[str, Engine]:
+    """Every engine that the settings ask for, by what it is for; none is loaded for it."""
     engines: dict[str, Engine] = {
         "speech": open_speech_engine(settings),
         "screen_text": open_screen_text_engine(settings),
         "sentences": open_sentence_engine(settings),
+        "image_text": open_image_text_engine(settings),
     }
-    if (language := open_language_engine(settings)) is not None:
-        engines["language"] = language
-    missing = {}
-    for name, engine in engines.items():
-        try:
-            engine.load()
-        except EngineError as error:
-            missing[name] = error.message
-    return missing
-
-
-def still_missing(settings: Settings, missing: Mapping[str, str]) -> dict[str, str]:
-    """What `warm_engines` found to be missing, as it is now: a language model's endpoint comes and goes."""
-    found = {name: reason for name, reason in missing.items() if name != "language"}
     language = open_language_engine(settings)
-    return found | {"language": language.trouble} if language and language.trouble else found
+    return engines | ({"language": language} if language else {})
+
+
+def warm_engines(settings: Settings) -> None:
+    """Load every engine once, so that the first work does not wait for it; what is missing says so in its
+    record, and its work goes on without it."""
+    for engine in engines_in_force(settings).values():
+        with suppress(EngineError):
+            engine.load()
+
+
+def engine_records(settings: Settings) -> dict[str, EngineRecord]:
+    """What each engine is, and why it is not there, as far as has been seen."""
+    return {name: engine.record for name, engine in engines_in_force(settings).items()}
 
 
 @cache
-def _whisper(model: str | None, parallel: int) -> SpeechEngine:
-    from workers.engines.whisper_local import WhisperLocal
-
-    return WhisperLocal(model, parallel=parallel)
+def _whisper(model: str | None, parallel: int, device: Device, compute_type: str) -> SpeechEngine:
+    return WhisperLocal(model, parallel=parallel, device=device, compute_type=compute_type)
 
 
 @cache

@@ -2,13 +2,13 @@
 
 import importlib.util
 from pathlib import Path
-from threading import Lock
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.engines.contract import EngineFailed, ModelMissing
+from app.engines.contract import EngineFailed, EngineRecord, ModelMissing
+from app.engines.loading import Loaded
 from app.media.samples import SAMPLE_RATE_HZ
 from app.media.speech import SpeechDetector
 from workers.engines.contract import (
@@ -33,31 +33,54 @@ _REMNANT_SECONDS = 1.0
 _SEEKS_PER_SECOND = 100
 
 
-class WhisperLocal:
-    """Whisper by CTranslate2 with 8-bit weights, one thread a decode, `parallel` decodes at a time."""
+Device = Literal["auto", "cpu", "cuda"]
 
-    def __init__(self, model: str | None, *, parallel: int = 1) -> None:
+
+class WhisperLocal:
+    """Whisper by CTranslate2, one thread a decode, `parallel` decodes at a time.
+
+    `compute_type` is one of CTranslate2's; `auto` is 8-bit weights on the CPU, 16-bit floats on a GPU.
+    """
+
+    def __init__(
+        self,
+        model: str | None,
+        *,
+        parallel: int = 1,
+        device: Device = "auto",
+        compute_type: str = "auto",
+    ) -> None:
         self._name = model
-        self._parallel = parallel
-        self._model: Any = None
-        self._lock = Lock()
+        self._model = Loaded(lambda: _open_model(model, parallel, device, compute_type))
+
+    @property
+    def record(self) -> EngineRecord:
+        model = self._model.get() if self._model.is_there else None
+        return EngineRecord(
+            "faster-whisper",
+            self._name or "tiny.en",
+            device=model.model.device if model else None,
+            compute_type=model.model.compute_type if model else None,
+            languages=tuple(sorted(model.supported_languages)) if model else None,
+            missing=self._model.missing,
+        )
 
     @property
     def capabilities(self) -> SpeechCapabilities:
-        model = self._loaded()
+        model = self._model.get()
         languages = frozenset(model.supported_languages)
         return SpeechCapabilities(languages, detects_language=len(languages) > 1, word_times=True)
 
     def load(self) -> None:
         """Open the model. Raises `ModelMissing`, or `EngineFailed` when the hub does not answer."""
-        self._loaded()
+        self._model.get()
 
     def transcribe(self, samples: NDArray[np.float32], *, language: str | None = None) -> Transcript:
         """Recognise float32 mono 16 kHz samples; silence and noise give no words.
 
         Raises `LanguageUnsupported`, `ModelMissing`, `EngineFailed`.
         """
-        model = self._loaded()
+        model = self._model.get()
         code = _language_code(language, model.supported_languages)
         if not _has_speech(samples):
             return Transcript("", code or "en", [], [])
@@ -79,23 +102,33 @@ class WhisperLocal:
             raise EngineFailed("The speech engine broke off.") from error
         return _transcript(segments, info.language, seconds)
 
-    def _loaded(self) -> Any:
-        with self._lock:
-            if self._model is None:
-                self._model = _open_model(self._name, self._parallel)
-            return self._model
 
-
-def _open_model(name: str | None, parallel: int) -> Any:
+def _open_model(name: str | None, parallel: int, device: Device, compute_type: str) -> Any:
     location = _located(name)
     try:
+        from ctranslate2 import get_cuda_device_count
+
         # Seconds to import: only where speech is recognised.
         from workers.engines.short_whisper import ShortWhisper
     except ImportError as error:
         raise ModelMissing("faster-whisper is not installed: pip install 'opencapture[speech]'") from error
+    chosen = "cuda" if device != "cpu" and get_cuda_device_count() else "cpu"
+    if device == "cuda" and chosen == "cpu":
+        raise ModelMissing(
+            "CAPTURE_SPEECH_DEVICE is cuda, but CTranslate2 finds no GPU here.", field="speech_device"
+        )
+    numbers = {"cpu": "int8", "cuda": "float16"}[chosen] if compute_type == "auto" else compute_type
     try:
-        return ShortWhisper(location, device="cpu", compute_type="int8", cpu_threads=1, num_workers=parallel)
+        return ShortWhisper(
+            location, device=chosen, compute_type=numbers, cpu_threads=1, num_workers=parallel
+        )
     except ValueError as error:
+        if "compute type" in str(error):
+            raise ModelMissing(
+                f"The speech engine cannot compute with {numbers!r} on this {chosen}: set"
+                " CAPTURE_SPEECH_COMPUTE_TYPE to auto.",
+                field="speech_compute_type",
+            ) from error
         raise ModelMissing(f"There is no speech model named {location!r}.", field="speech_model") from error
     except (OSError, RuntimeError) as error:
         if _is_offline():

@@ -14,6 +14,7 @@ from app.domain.scenes.indexing import index_built, index_failed, keep_found, kn
 from app.process import Context
 from workers.tasks.embed_passages import embed_passages
 from workers.tasks.extract_scenes import extract_scenes, extracting_failed
+from workers.tasks.index_screens import WordedScreens
 from workers.tasks.index_spoken_words import index_spoken_words
 from workers.tasks.lease import Lease
 from workers.tasks.leased import finish_first
@@ -80,7 +81,9 @@ async def _describe(recording: Recording, parts: Sequence[Part]) -> str | None:
     for part, one in zip(parts, worded, strict=True):
         if one is not None:  # else its pictures were deleted
             details = one.description.details | ({"metadata": part.metadata} if part.metadata else {})
-            found.append(Found(part.source_id, part.start_us, part.end_us, one.description.text, details))
+            pictures = one.pictures if isinstance(one, WordedScreens) else ()
+            text = one.description.text
+            found.append(Found(part.source_id, part.start_us, part.end_us, text, details, pictures))
             notice = one.notice or notice
     async with recording.context.db.transaction() as session:
         await keep_found(session, recording.index.id, found)

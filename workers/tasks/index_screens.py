@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -11,9 +12,12 @@ from app.base.ids import utc_now
 from app.domain.indexes.models import IndexRecord, IndexWindow, SceneIndex, ScreenFrame
 from app.domain.indexes.service import Found, latest_record
 from app.domain.indexes.windows import screens_of
+from app.domain.passages.service import PictureVector
 from app.engines.contract import EngineError
+from app.engines.registry import open_image_text_engine
 from app.media.thumbnail import first_picture
 from app.process import Context
+from workers.describing.pictures import is_textless, kind_of_picture, with_picture
 from workers.describing.screens import Description, Shown, describe_screens
 from workers.describing.wording import Worded, word_screens
 from workers.engines.contract import ScreenLine
@@ -21,11 +25,20 @@ from workers.engines.registry import open_language_engine
 from workers.tasks.closeness import closeness_to
 from workers.tasks.cores import cores
 from workers.tasks.read_screen import read_screen
+from workers.tasks.see_pictures import see_pictures
 
 logger = logging.getLogger(__name__)
 
 LATE_SECONDS = 2.0  # a window that has waited so long is one of too many
 MOST_PICTURES, PICTURE_WIDTH = 3, 1280  # of a window, for a model that takes pictures
+MOST_SEEN = 5  # pictures of a record, by which search finds it
+
+
+@dataclass(frozen=True, slots=True)
+class WordedScreens(Worded):
+    """And what the pictures show, by which search finds them."""
+
+    pictures: Sequence[PictureVector] = ()
 
 
 async def found_on_screens(
@@ -46,8 +59,8 @@ async def found_on_screens(
     if worded is None:
         return [], None
     source_id, described = f"window:{window.start_us}", worded.description
-    found = Found(source_id, window.start_us, window.end_us, described.text, described.details)
-    return [found], worded.notice
+    stretch = (window.start_us, window.end_us)
+    return [Found(source_id, *stretch, described.text, described.details, worded.pictures)], worded.notice
 
 
 async def word_frames(
@@ -60,7 +73,7 @@ async def word_frames(
     limit_seconds: float | None = None,
     can_wait: bool = False,
     is_late: bool = False,
-) -> Worded | None:
+) -> WordedScreens | None:
     """What these pictures show; None where all of them were deleted.
 
     What has appeared since the picture `before_id` is told of. `before` and `limit_seconds` are those of
@@ -72,9 +85,11 @@ async def word_frames(
         return None
     earlier = await _shown(context, [before_id], can_wait=can_wait, is_late=is_late) if before_id else []
     extract = await _describe(context, prompt, shown, earlier[-1] if earlier else None, can_wait=can_wait)
+    seen = await see_pictures(context, [screen.frame_id for screen in shown], can_wait=can_wait)
+    extract = await _with_picture(context, extract, shown, seen, can_wait=can_wait)
     engine = open_language_engine(context.settings)
     pictured = engine is not None and engine.capabilities.pictures
-    return await word_screens(
+    worded = await word_screens(
         engine,
         prompt,
         extract,
@@ -82,6 +97,8 @@ async def word_frames(
         pictures=await screen_pictures(context, frame_ids) if pictured else (),
         limit_seconds=limit_seconds,
     )
+    pictures = [seen[screen.frame_id] for screen in shown if screen.frame_id in seen]
+    return WordedScreens(worded.description, worded.notice, pictures[-MOST_SEEN:])
 
 
 def _followed_this_prompt(record: IndexRecord, index: SceneIndex) -> bool:
@@ -132,3 +149,25 @@ async def _describe(
         except EngineError as error:
             logger.warning("a window is described without its prompt: %s", type(error).__name__)
             return await asyncio.to_thread(describe_screens, shown, before, None)
+
+
+async def _with_picture(
+    context: Context,
+    described: Description,
+    shown: Sequence[Shown],
+    seen: Mapping[str, PictureVector],
+    *,
+    can_wait: bool,
+) -> Description:
+    """Say what the last screen shows, if it is a picture rather than text."""
+    textless = [screen.frame_id for screen in shown if is_textless(screen) and screen.frame_id in seen]
+    kind = None
+    if shown[-1].frame_id in textless:
+        encode_texts = open_image_text_engine(context.settings).encode_texts
+        vector = seen[shown[-1].frame_id].vector
+        async with cores.turn(can_wait=can_wait):
+            try:
+                kind = await asyncio.to_thread(kind_of_picture, vector, encode_texts)
+            except EngineError as error:
+                logger.warning("a picture is not named: %s", type(error).__name__)
+    return with_picture(described, kind, textless)

@@ -15,6 +15,7 @@ from app.domain.accounts.audit import purge_entries
 from app.domain.accounts.keys import purge_tokens
 from app.domain.erasure import retention
 from app.domain.exports.service import request_missed_exports
+from app.domain.indexes.notices import note_missing_engines
 from app.domain.indexes.windows import ring_due_windows
 from app.domain.matching.service import ring_waiting_matches
 from app.domain.nodes.service import forget_silent_nodes
@@ -26,6 +27,7 @@ from app.domain.streams import ending, publishing
 from app.domain.streams.pulls import stop_abandoned_pulls
 from app.domain.webhooks.tidying import forget_old_events
 from app.process import Context
+from workers.engines.registry import engine_records
 from workers.tasks.sweep_up import sweep_up
 
 logger = logging.getLogger(__name__)
@@ -57,6 +59,8 @@ async def keep_house(context: Context, _: str) -> None:
         forget_answers,
     ):
         await _step(context, step.__name__, step)
+    missing = [name for name, record in engine_records(context.settings).items() if record.missing]
+    await _step(context, "note_missing_engines", partial(_note_missing, missing))
     await _step(context, "forget_old_events", partial(_forget_old_events, context.settings))
     await sweep_up(context)
     if _SELDOM.is_due():
@@ -108,6 +112,10 @@ async def _step(context: Context, name: str, work: Callable[[AsyncSession], Awai
     except Exception:
         # One row that cannot be dealt with must not leave all the others undone, round after round.
         logger.exception("housekeeping: %s failed", name)
+
+
+async def _note_missing(missing: list[str], session: AsyncSession) -> None:
+    await note_missing_engines(session, missing)
 
 
 async def _forget_old_events(settings: Settings, session: AsyncSession) -> None:

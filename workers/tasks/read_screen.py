@@ -1,4 +1,4 @@
-"""Reads what is written on one picture."""
+"""Reads what is written on one picture, and sees what it shows."""
 
 import asyncio
 import logging
@@ -14,6 +14,7 @@ from app.storage.contract import ObjectMissing
 from workers.engines.contract import ScreenLine
 from workers.engines.registry import open_screen_text_engine
 from workers.tasks.cores import Cores, cores
+from workers.tasks.see_pictures import see_pictures
 
 logger = logging.getLogger(__name__)
 
@@ -32,15 +33,17 @@ async def read_new_screen(context: Context, frame_id: str) -> None:
 
 
 async def read_screen(context: Context, frame_id: str, *, can_wait: bool = False) -> None:
-    """Save the picture's lines; harmless when run again, and for a picture that was deleted."""
+    """Save the picture's lines and its vector; harmless when run again, and for one that was deleted."""
     async with _reader.turn(can_wait=can_wait):
         async with context.db.transaction() as session:
             frame = await session.get(ScreenFrame, frame_id)
-        if frame is None or frame.lines is not None:
-            return  # perhaps by another job, while this one waited
-        lines = await _read(context, frame.storage_key, can_wait=can_wait)
-        async with context.db.transaction() as session:
-            await save_lines(session, frame_id, [asdict(line) for line in lines])
+        if frame is None:
+            return
+        if frame.lines is None:  # else by another job, while this one waited
+            lines = await _read(context, frame.storage_key, can_wait=can_wait)
+            async with context.db.transaction() as session:
+                await save_lines(session, frame_id, [asdict(line) for line in lines])
+    await see_pictures(context, [frame_id], can_wait=can_wait)
 
 
 async def _read(context: Context, storage_key: str, *, can_wait: bool) -> list[ScreenLine]:

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from pgvector.sqlalchemy import HALFVEC
 from sqlalchemy import CheckConstraint, Computed, ForeignKey, Index, func
 from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column
@@ -45,8 +46,9 @@ class SceneIndex(Created, Base):
 class ScreenFrame(Created, Base):
     """A picture of a stream or an asset that differs from the one before, in storage before this row is.
 
-    `lines` is what is written on it (domain/indexes/screens.py), None until it has been read. `description`
-    is what somebody who asked was told of it last.
+    `lines` is what is written on it (domain/indexes/screens.py), None until it has been read.
+    `picture_vector` is what it shows, by the model and weights that `picture_space` names. `description` is
+    what somebody who asked was told of it last.
     """
 
     __tablename__ = "screen_frames"
@@ -65,6 +67,8 @@ class ScreenFrame(Created, Base):
     height: Mapped[int]
     lines: Mapped[list[Any] | None]
     description: Mapped[str | None]
+    picture_vector: Mapped[Any | None] = mapped_column(HALFVEC(), deferred=True)
+    picture_space: Mapped[str | None]
 
 
 class IndexWindow(Created, Base):

@@ -14,7 +14,7 @@ from app.domain.indexes.extraction import Extraction
 from app.domain.indexes.models import IndexRecord, SceneIndex
 from app.domain.outbox.events import Route, emit
 from app.domain.outbox.stream_events import SceneRecorded
-from app.domain.passages.service import Findable, add_passages, cut_lines
+from app.domain.passages.service import Findable, PictureVector, add_passages, cut_lines
 from app.domain.sessions.service import next_seq
 from app.domain.streams.models import Stream
 
@@ -23,13 +23,15 @@ DEFAULT_PROMPT = {"visual": "Describe the scene", "audio": "Summarize what is sa
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What an index found in one stretch; times in microseconds on its owner's clock."""
+    """What an index found in one stretch, and what it was shown by; times in microseconds on its owner's
+    clock."""
 
     source_id: str
     start_us: int
     end_us: int
     text: str
     details: dict[str, Any]
+    pictures: Sequence[PictureVector] = ()
 
 
 async def create_stream_index(
@@ -203,6 +205,7 @@ def _findable(record_id: str, index: SceneIndex, found: Found) -> Findable:
         asset_id=index.asset_id,
         record_id=record_id,
         index_id=index.id,
+        pictures=found.pictures,
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from pgvector import HalfVector
 from sqlalchemy import delete, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -11,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from app.base.ids import new_id, utc_now
 from app.domain.indexes.models import IndexWindow, SceneIndex, ScreenFrame
 from app.domain.outbox.jobs import RING_AGAIN_SECONDS, Job, enqueue
+from app.domain.passages.service import PictureVector
 
 # So long after a stretch of time has ended its last utterance has ended, and has its words.
 WORDS_LATE_US = 8_000_000
@@ -111,6 +113,28 @@ def _as_time(unix_us: int) -> datetime:
 async def save_lines(session: AsyncSession, frame_id: str, lines: list[dict[str, Any]]) -> None:
     """Keep what is written on a picture; reading it twice gives the same."""
     await session.execute(update(ScreenFrame).where(ScreenFrame.id == frame_id).values(lines=lines))
+
+
+async def seen_pictures(
+    session: AsyncSession, frame_ids: Sequence[str], space: str
+) -> dict[str, PictureVector]:
+    """What these pictures show, by id, those that were seen by the model and weights of `space`."""
+    rows = await session.execute(
+        select(ScreenFrame.id, ScreenFrame.picture_vector).where(
+            ScreenFrame.id.in_(frame_ids), ScreenFrame.picture_space == space
+        )
+    )
+    return {row.id: PictureVector(space, row.picture_vector) for row in rows}
+
+
+async def save_pictures(session: AsyncSession, seen: dict[str, PictureVector]) -> None:
+    """Keep what pictures show, in place of what another model has seen."""
+    for frame_id, one in seen.items():
+        await session.execute(
+            update(ScreenFrame)
+            .where(ScreenFrame.id == frame_id)
+            .values(picture_space=one.space, picture_vector=HalfVector(list(one.vector)))
+        )
 
 
 async def screens_of(session: AsyncSession, frame_ids: Sequence[str]) -> list[ScreenFrame]:

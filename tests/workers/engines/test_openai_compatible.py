@@ -15,7 +15,7 @@ from tests.fixtures.eventually import eventually
 from workers.engines.answers import WrongAnswer
 from workers.engines.chat_completions import MOST_ANSWER_BYTES, EndpointDown, RequestRefused
 from workers.engines.openai_compatible import OpenAiCompatible
-from workers.engines.registry import open_language_engine, still_missing, warm_engines
+from workers.engines.registry import engine_records, open_language_engine, warm_engines
 from workers.engines.turns import Turns
 
 SCHEMA = {
@@ -308,11 +308,10 @@ async def test_a_worker_says_why_it_goes_on_without(server: LanguageServer) -> N
     server.reply(Reply(status=401))
     with pytest.raises(EndpointDown):
         await engine.answer("", "", SCHEMA)
-    assert still_missing(settings, {"speech": "none"}) == {
-        "speech": "none",
-        "language": "The language model's endpoint refuses the key (401).",
-    }
-    assert still_missing(Settings(language_url=None), {}) == {}
+    assert engine_records(settings)["language"].missing == (
+        "The language model's endpoint refuses the key (401)."
+    )
+    assert "language" not in engine_records(Settings(language_url=None))
 
 
 def test_warming_asks_whether_it_is_there() -> None:
