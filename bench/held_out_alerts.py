@@ -9,7 +9,10 @@ from bench.labelled_alerts import Labelled
 HELD_OUT: list[Labelled] = [
     (
         "The release is postponed",
-        ["~We have to postpone the release by two weeks.", "Slack - launch | Dana: the release got pushed back to June"],
+        [
+            "~We have to postpone the release by two weeks.",
+            "Slack - launch | Dana: the release got pushed back to June",
+        ],
         [
             "~If we had postponed the release, nobody would have noticed.",
             "~The release will not be postponed, we ship on Tuesday.",
@@ -18,7 +21,10 @@ HELD_OUT: list[Labelled] = [
     ),
     (
         "Error rate is above 5 %",
-        ["Grafana - checkout | Error rate 7.4 % | Requests per second 410", "Datadog | api | error rate: 12%"],
+        [
+            "Grafana - checkout | Error rate 7.4 % | Requests per second 410",
+            "Datadog | api | error rate: 12%",
+        ],
         [
             "Grafana - checkout | Error rate 0.3 % | Requests per second 410",
             "Datadog | api | error rate: 4.9% | cpu 71%",
@@ -27,7 +33,10 @@ HELD_OUT: list[Labelled] = [
     ),
     (
         "Somebody says that they are sick",
-        ["~I caught the flu, so I will stay in bed today.", "Slack - team | Jo: feeling sick, taking the day off"],
+        [
+            "~I caught the flu, so I will stay in bed today.",
+            "Slack - team | Jo: feeling sick, taking the day off",
+        ],
         [
             "~I am feeling great after the holiday.",
             "~That guitar solo was really sick.",
@@ -48,7 +57,10 @@ HELD_OUT: list[Labelled] = [
     ),
     (
         "The customer accepts the quote",
-        ["~Yes, we accept your quote, please send the contract.", "Gmail | Re: Quote 118 | We are happy to accept the quote"],
+        [
+            "~Yes, we accept your quote, please send the contract.",
+            "Gmail | Re: Quote 118 | We are happy to accept the quote",
+        ],
         [
             "~We have to turn down the quote, it is over our limit.",
             "~Would you accept the quote if we took off five percent?",
@@ -93,7 +105,10 @@ HELD_OUT: list[Labelled] = [
     ),
     (
         "Unit tests fail in the terminal",
-        ["Terminal | cargo test | test result: FAILED. 40 passed; 2 failed", "Terminal | FAIL src/cart.test.ts | Tests: 1 failed, 30 total"],
+        [
+            "Terminal | cargo test | test result: FAILED. 40 passed; 2 failed",
+            "Terminal | FAIL src/cart.test.ts | Tests: 1 failed, 30 total",
+        ],
         [
             "Terminal | cargo test | test result: ok. 42 passed; 0 failed",
             "Terminal | npm install | added 210 packages",
@@ -102,7 +117,10 @@ HELD_OUT: list[Labelled] = [
     ),
     (
         "A new issue was opened",
-        ["GitHub | Issue #88 Crash on start | kay opened this issue 2 minutes ago", "Jira | PAY-91 created | Status: Open"],
+        [
+            "GitHub | Issue #88 Crash on start | kay opened this issue 2 minutes ago",
+            "Jira | PAY-91 created | Status: Open",
+        ],
         [
             "GitHub | Issue #88 Crash on start | kay closed this issue 2 minutes ago",
             "Jira | PAY-91 | Done | Resolved",
@@ -129,7 +147,10 @@ HELD_OUT: list[Labelled] = [
     ),
     (
         "Zoom is on the screen",
-        ["Zoom Meeting | Mute | Stop Video | Participants 5", "Zoom - Waiting room | The host will let you in soon"],
+        [
+            "Zoom Meeting | Mute | Stop Video | Participants 5",
+            "Zoom - Waiting room | The host will let you in soon",
+        ],
         [
             "Google Meet | Turn off microphone | People 5",
             "Webex | Waiting in the lobby",
@@ -138,7 +159,10 @@ HELD_OUT: list[Labelled] = [
     ),
     (
         "A shipment is delayed",
-        ["DHL | Parcel 4471 | Delayed, new delivery date Thursday", "~The shipment from Rotterdam is running late."],
+        [
+            "DHL | Parcel 4471 | Delayed, new delivery date Thursday",
+            "~The shipment from Rotterdam is running late.",
+        ],
         [
             "DHL | Parcel 4471 | Delivered at 10:02",
             "~The shipment arrived on time this morning.",
@@ -147,7 +171,10 @@ HELD_OUT: list[Labelled] = [
     ),
     (
         "Someone talks about a data breach",
-        ["~Hackers got into our user database and copied the records.", "~We have to report the data breach within three days."],
+        [
+            "~Hackers got into our user database and copied the records.",
+            "~We have to report the data breach within three days.",
+        ],
         [
             "~We have to back up the database within three days.",
             "~There was no breach, the alert was a false alarm.",
@@ -156,7 +183,10 @@ HELD_OUT: list[Labelled] = [
     ),
     (
         "A certificate has expired",
-        ["Chrome | Your connection is not private | NET::ERR_CERT_DATE_INVALID", "Monitor | TLS certificate of shop.example.com expired yesterday"],
+        [
+            "Chrome | Your connection is not private | NET::ERR_CERT_DATE_INVALID",
+            "Monitor | TLS certificate of shop.example.com expired yesterday",
+        ],
         [
             "Monitor | TLS certificate of shop.example.com renewed | valid for 90 days",
             "Monitor | TLS certificate is valid until March",
@@ -165,7 +195,10 @@ HELD_OUT: list[Labelled] = [
     ),
     (
         "The user is writing Python code",
-        ["Visual Studio Code - app.py | import asyncio | def main():", "PyCharm | class Cart: | def __init__(self): | self.items = []"],
+        [
+            "Visual Studio Code - app.py | import asyncio | def main():",
+            "PyCharm | class Cart: | def __init__(self): | self.items = []",
+        ],
         [
             "Visual Studio Code - app.go | package main | func main() {",
             "Chrome | The ball python is a snake | Wikipedia",
@@ -174,7 +207,10 @@ HELD_OUT: list[Labelled] = [
     ),
     (
         "Somebody thanks the support team",
-        ["~Thank you so much, your support team was fantastic.", "Zendesk | Ticket 77 | Customer: many thanks to support for the quick help"],
+        [
+            "~Thank you so much, your support team was fantastic.",
+            "Zendesk | Ticket 77 | Customer: many thanks to support for the quick help",
+        ],
         [
             "~Your support team has not answered for a week.",
             "Zendesk | Ticket 78 | Customer: I need help with the login",
@@ -183,7 +219,10 @@ HELD_OUT: list[Labelled] = [
     ),
     (
         "The conversion rate dropped",
-        ["Looker | Conversion 1.9 % | down 22 % on last week", "~Conversion has fallen since we changed the form."],
+        [
+            "Looker | Conversion 1.9 % | down 22 % on last week",
+            "~Conversion has fallen since we changed the form.",
+        ],
         [
             "Looker | Conversion 3.1 % | up 8 % on last week",
             "~Conversion has grown since we changed the form.",
@@ -201,7 +240,10 @@ HELD_OUT: list[Labelled] = [
     ),
     (
         "Somebody proposes to move the deadline",
-        ["~Could we shift the deadline to the end of the month?", "~I suggest that we extend the deadline by a week."],
+        [
+            "~Could we shift the deadline to the end of the month?",
+            "~I suggest that we extend the deadline by a week.",
+        ],
         [
             "~The deadline is fixed, it cannot be moved.",
             "~We moved into the new office last month.",
@@ -219,7 +261,10 @@ HELD_OUT: list[Labelled] = [
     ),
     (
         "A server is restarted",
-        ["Terminal | sudo reboot | Connection to web-2 closed by remote host", "~I am restarting the server now."],
+        [
+            "Terminal | sudo reboot | Connection to web-2 closed by remote host",
+            "~I am restarting the server now.",
+        ],
         [
             "~We have not restarted the server since March.",
             "~The waiter was our server all evening.",
@@ -237,7 +282,10 @@ HELD_OUT: list[Labelled] = [
     ),
     (
         "The participant is driving a car",
-        ["~Sorry for the noise, I am driving right now.", "~I am in the car on the motorway, so I may drop out."],
+        [
+            "~Sorry for the noise, I am driving right now.",
+            "~I am in the car on the motorway, so I may drop out.",
+        ],
         [
             "~I drove a car for the first time when I was twenty.",
             "~Who is driving this project?",
@@ -246,7 +294,10 @@ HELD_OUT: list[Labelled] = [
     ),
     (
         "A contract was signed",
-        ["DocuSign | Lease 2027.pdf | Completed | All parties have signed", "~Good news, they signed the contract yesterday."],
+        [
+            "DocuSign | Lease 2027.pdf | Completed | All parties have signed",
+            "~Good news, they signed the contract yesterday.",
+        ],
         [
             "DocuSign | Lease 2027.pdf | Waiting for others",
             "~They have not signed the contract yet.",
@@ -282,7 +333,10 @@ HELD_OUT: list[Labelled] = [
     ),
     (
         "Two-factor authentication is turned off",
-        ["Okta | Two-factor authentication: disabled", "~I turned off two-factor authentication on my account."],
+        [
+            "Okta | Two-factor authentication: disabled",
+            "~I turned off two-factor authentication on my account.",
+        ],
         [
             "Okta | Two-factor authentication: enabled",
             "~Please turn on two-factor authentication.",
@@ -291,7 +345,10 @@ HELD_OUT: list[Labelled] = [
     ),
     (
         "A bug in the checkout is reported",
-        ["Zendesk | Ticket 301 | The checkout button crashes the app", "~Customers tell us that paying does not work, the checkout throws an error."],
+        [
+            "Zendesk | Ticket 301 | The checkout button crashes the app",
+            "~Customers tell us that paying does not work, the checkout throws an error.",
+        ],
         [
             "Zendesk | Ticket 302 | Please add dark mode",
             "~The checkout works perfectly since the last release.",
@@ -300,7 +357,10 @@ HELD_OUT: list[Labelled] = [
     ),
     (
         "The user looks at flights",
-        ["Chrome - Google Flights | Berlin to Lisbon | from 89 EUR | 3 h 20 min", "Skyscanner | Cheapest flight 14 May | Nonstop"],
+        [
+            "Chrome - Google Flights | Berlin to Lisbon | from 89 EUR | 3 h 20 min",
+            "Skyscanner | Cheapest flight 14 May | Nonstop",
+        ],
         [
             "Chrome - Booking | Hotel Lisboa | 2 nights",
             "Deutsche Bahn | Berlin to Munich | 4 h 2 min | ICE",
@@ -318,7 +378,10 @@ HELD_OUT: list[Labelled] = [
     ),
     (
         "Somebody leaves the company",
-        ["~Martin is leaving the company at the end of May.", "Slack - general | Ines: today is my last day here, it was great working with you"],
+        [
+            "~Martin is leaving the company at the end of May.",
+            "Slack - general | Ines: today is my last day here, it was great working with you",
+        ],
         [
             "~Martin joined the company at the end of May.",
             "~I am leaving the office at five today.",
@@ -345,7 +408,10 @@ HELD_OUT: list[Labelled] = [
     ),
     (
         "The presenter shows a slide about security",
-        ["PowerPoint | Security | Encrypt everything | Rotate keys", "Keynote | Zero trust | Threat model | Hardware keys"],
+        [
+            "PowerPoint | Security | Encrypt everything | Rotate keys",
+            "Keynote | Zero trust | Threat model | Hardware keys",
+        ],
         [
             "PowerPoint | Marketing | Campaigns | Budget",
             "Keynote | Team | Who does what",
@@ -354,7 +420,10 @@ HELD_OUT: list[Labelled] = [
     ),
     (
         "A user account was locked",
-        ["Active Directory | j.doe | Account locked after 5 failed attempts", "~My account is locked, I cannot get in any more."],
+        [
+            "Active Directory | j.doe | Account locked after 5 failed attempts",
+            "~My account is locked, I cannot get in any more.",
+        ],
         [
             "Active Directory | j.doe | Account unlocked",
             "~I opened a bank account in Zurich.",
@@ -363,7 +432,10 @@ HELD_OUT: list[Labelled] = [
     ),
     (
         "The service is back online",
-        ["Status | checkout | Operational again after 14 minutes", "~The service has been restored, everything is up again."],
+        [
+            "Status | checkout | Operational again after 14 minutes",
+            "~The service has been restored, everything is up again.",
+        ],
         [
             "Status | checkout | Major outage | Investigating",
             "~The service is still offline.",
@@ -372,7 +444,10 @@ HELD_OUT: list[Labelled] = [
     ),
     (
         "Someone offers a discount",
-        ["~We can give you ten percent off if you pay upfront.", "~I can offer a discount on the yearly plan."],
+        [
+            "~We can give you ten percent off if you pay upfront.",
+            "~I can offer a discount on the yearly plan.",
+        ],
         [
             "~There will be no discount this year.",
             "~Could you give us a discount?",
@@ -381,7 +456,10 @@ HELD_OUT: list[Labelled] = [
     ),
     (
         "The firewall blocks a connection",
-        ["Firewall log | DENY tcp 10.0.0.4 to 8.8.8.8:53 | blocked", "Little Snitch | Connection of updater was blocked"],
+        [
+            "Firewall log | DENY tcp 10.0.0.4 to 8.8.8.8:53 | blocked",
+            "Little Snitch | Connection of updater was blocked",
+        ],
         [
             "Firewall log | ALLOW tcp 10.0.0.4 to 8.8.8.8:53",
             "~A truck blocks the road to the office.",
@@ -390,7 +468,10 @@ HELD_OUT: list[Labelled] = [
     ),
     (
         "Python 3.12 is installed",
-        ["Terminal | apt install python3.12 | Setting up python3.12", "Terminal | python --version | Python 3.12.4"],
+        [
+            "Terminal | apt install python3.12 | Setting up python3.12",
+            "Terminal | python --version | Python 3.12.4",
+        ],
         [
             "Terminal | python --version | Python 3.9.2",
             "Terminal | apt remove python3.12 | Removing python3.12",
@@ -399,7 +480,10 @@ HELD_OUT: list[Labelled] = [
     ),
     (
         "The meeting is moved to another day",
-        ["~Let us move this meeting to Wednesday.", "Calendar | Design review | Rescheduled from Monday to Thursday"],
+        [
+            "~Let us move this meeting to Wednesday.",
+            "Calendar | Design review | Rescheduled from Monday to Thursday",
+        ],
         [
             "~The meeting stays on Wednesday as planned.",
             "~We moved the desks to another room.",
@@ -408,7 +492,10 @@ HELD_OUT: list[Labelled] = [
     ),
     (
         "The deployment is rolled back",
-        ["Argo | checkout | Rolled back to revision 41", "~We had to roll back the deployment, the new version broke search."],
+        [
+            "Argo | checkout | Rolled back to revision 41",
+            "~We had to roll back the deployment, the new version broke search.",
+        ],
         [
             "Argo | checkout | Rolled out revision 42",
             "~There is no need to roll back the deployment.",
@@ -417,11 +504,14 @@ HELD_OUT: list[Labelled] = [
     ),
     (
         "Anna speaks about the warehouse",
-        ["~Anna here: the warehouse is full again.", "Slack - logistics | Anna: the warehouse needs two more people"],
+        [
+            "~Anna here: the warehouse is full again.",
+            "Slack - logistics | Anna: the warehouse needs two more people",
+        ],
         [
             "Slack - logistics | Boris: the warehouse needs two more people",
             "Slack - logistics | Anna: lunch is at twelve",
             "~Boris here: the warehouse is full again.",
         ],
     ),
-]  # fmt: skip
+]
