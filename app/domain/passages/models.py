@@ -26,11 +26,14 @@ class Passage(Created, Base):
         CheckConstraint("num_nonnulls(stream_id, asset_id) = 1", name="one_owner"),
         CheckConstraint("num_nonnulls(utterance_id, record_id) = 1", name="one_source"),
         CheckConstraint("kind in ('spoken', 'visual', 'audio')", name="kind"),
-        Index("ix_passages_search_vector", "search_vector", postgresql_using="gin"),
+        # Led by the account: a common word of everybody's is not read for a few of one's own.
+        Index("ix_passages_account_id_search_vector", "account_id", "search_vector", postgresql_using="gin"),
         Index(
             "ix_passages_vector",
             "vector",
             postgresql_using="hnsw",
+            # At a million the graph with 16 and 64 found 0.92 of the nearest, whatever the search spent.
+            postgresql_with={"m": 24, "ef_construction": 128},
             postgresql_ops={"vector": "halfvec_ip_ops"},
         ),
         # With all that a search of few passages reads, which is so read in a row.

@@ -147,11 +147,14 @@ async def _prepared(session: AsyncSession, query: str) -> list[str]:
         select(
             func.tsvector_to_array(func.to_tsvector("english", query)).label("stems"),
             # Without it a filter would be asked of the nearest `ef_search` only, and could leave none.
-            func.set_config("hnsw.iterative_scan", "strict_order", True),
+            # What it gives is put in order afterwards.
+            func.set_config("hnsw.iterative_scan", "relaxed_order", True),
             func.set_config("hnsw.ef_search", str(EF_SEARCH), True),
             func.set_config("hnsw.max_scan_tuples", str(MOST_VISITED), True),
             # How many rows a filter leaves decides between the vector index and reading them all.
             func.set_config("plan_cache_mode", "force_custom_plan", True),
+            # To compile takes longer than what is compiled.
+            func.set_config("jit", "off", True),
         )
     )
     return list(row.one().stems or ())
