@@ -1,7 +1,8 @@
 """A capture set with the queries that each of its moments should answer, and how well search finds them.
 
 Screens are a title and lines, as a rendered desktop is read; speech is one utterance each. A query's answer
-is the one moment that it stands beside. Every second query is for tuning, the others are for reporting.
+is the one moment that it stands beside. Every second query was for tuning three numbers of the fusion, the others
+are for reporting; a moment with two queries has one in each half.
 """
 
 import tempfile
