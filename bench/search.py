@@ -35,6 +35,7 @@ from app.api.search import LONGEST_PASSAGE_US
 from app.base.db import Database
 from app.domain.passages.models import Passage
 from app.domain.search import service as search
+from app.domain.search.selectivity import leaves_few
 from app.domain.search.service import Question, search_passages
 from app.embedded.postgres import running_postgres
 from bench.synthetic_passages import MONTH_US, ZERO_US, Source, fill
@@ -84,7 +85,7 @@ CASES = [
 async def nearest(session: AsyncSession, vector: Sequence[float], case: Case) -> list[str]:
     """The product's own half of the statement that asks for vectors."""
     await search._prepared(session, "")
-    few = await search._estimated(session, case.terms) <= search.READ_ALL_UP_TO
+    few = await leaves_few(session, case.terms)
     found = search._by_meaning(vector, case.terms, search._candidates(NEAREST), read_all=few)
     rows = await session.execute(select(found.c.passage_id).order_by(found.c.place).limit(NEAREST))
     return list(rows.scalars())
@@ -141,7 +142,7 @@ class Measured:
 
     @property
     def recall(self) -> float:
-        return float(np.mean(self.recalls))
+        return float(np.mean(self.recalls)) if self.recalls else 1.0  # nothing near enough, and nothing found
 
     def row(self, name: str) -> str:
         numbers = [
@@ -178,8 +179,8 @@ async def measure(db: Database, case: Case, queries: int, *, anywhere: bool) -> 
         if number % 4 == 0:
             async with db.transaction() as session:
                 true = await exact(session, vector, case)
-            if true:
-                measured.recalls.append(len(set(found) & set(true)) / len(true))
+            if true or found:
+                measured.recalls.append(len(set(found) & set(true)) / max(1, len(true)))
     print(measured.row(case.name), flush=True)
     return measured
 

@@ -26,8 +26,7 @@ class Passage(Created, Base):
         CheckConstraint("num_nonnulls(stream_id, asset_id) = 1", name="one_owner"),
         CheckConstraint("num_nonnulls(utterance_id, record_id) = 1", name="one_source"),
         CheckConstraint("kind in ('spoken', 'visual', 'audio')", name="kind"),
-        # Led by the account: a common word of everybody's is not read for a few of one's own.
-        Index("ix_passages_account_id_search_vector", "account_id", "search_vector", postgresql_using="gin"),
+        Index("ix_passages_search_vector", "search_vector", postgresql_using="gin"),
         Index(
             "ix_passages_vector",
             "vector",
