@@ -1,7 +1,7 @@
 """Event rules with records that meet them and records that nearly do.
 
-A record is lines of a screen, apart by `|`, or what was said, after `~`. Every second rule is for fitting,
-the others are for reporting.
+A record is lines of a screen, apart by `|`, or what was said, after `~`. All of these were looked at and
+fitted on; what is reported is in held_out_alerts.
 """
 
 Labelled = tuple[str, list[str], list[str]]
@@ -330,6 +330,103 @@ RULES: list[Labelled] = [
             "GitHub | Issue 31 | Bug: parser crashes | open",
             "~I could not fix that bug in the parser.",
             "~The prices are fixed until June.",
+        ],
+    ),
+    (
+        "The budget was approved",
+        ["~The board approved the budget this morning.", "Mail | Re: Budget 2027 | Approved, go ahead"],
+        [
+            "~If the budget were approved we could start hiring.",
+            "~Was the budget approved?",
+            "~The budget might be approved next week.",
+        ],
+    ),
+    (
+        "The car is at the garage",
+        ["~My car is at the garage for the brakes.", "~They are repairing my car at the workshop today."],
+        ["~Should I bring the car to the garage?", "~My car would be at the garage if they had time."],
+    ),
+    (
+        "Somebody quits the project",
+        ["~Sorry, but I am quitting the project.", "Slack - core | Kim: I step back from the project today"],
+        ["~Would you ever quit the project?", "~Nobody quits the project.", "~I quit smoking last year."],
+    ),
+    (
+        "The website is slow",
+        ["~The website is terribly slow today.", "~Our pages take ages to load."],
+        [
+            "~If the website gets slow, call me.",
+            "~The website is really fast now.",
+            "~Slow down, I cannot follow.",
+        ],
+    ),
+    (
+        "The printer is out of paper",
+        ["Printer | Tray 2 empty | Load paper", "~The printer has run out of paper again."],
+        [
+            "Printer | Ready | Tray 2 full",
+            "~I wrote a paper about printers.",
+            "~Has the printer run out of paper?",
+        ],
+    ),
+    (
+        "The stock is less than 20 units",
+        ["SAP | Chair, oak | In stock: 4 units", "Inventory | stock 17 | reorder"],
+        [
+            "SAP | Chair, oak | In stock: 240 units",
+            "Inventory | stock 55 | ok",
+            "Inventory | sold 12 | stock 80",
+        ],
+    ),
+    (
+        "More than 100 users are online",
+        ["Admin | Users online: 342", "Dashboard | 118 users online | 4 regions"],
+        ["Admin | Users online: 12", "Dashboard | 54 users online | 200 registered", "Admin | 342 invoices"],
+    ),
+    (
+        "A student failed the exam",
+        ["~Three students failed the exam.", "Moodle | Exam: not passed | Retake in May"],
+        ["~Everybody passed the exam.", "~What happens if a student fails the exam?", "~The brakes failed."],
+    ),
+    (
+        "Peter talks about money",
+        ["Slack - finance | Peter: we need more money", "~Peter here: the money is tight this year."],
+        ["Slack - finance | Olga: we need more money", "Slack - finance | Peter: see you at noon"],
+    ),
+    (
+        "The supplier raised the prices",
+        [
+            "~Our supplier has put the prices up by six percent.",
+            "Mail | New price list | Prices increase from May",
+        ],
+        [
+            "~Our supplier has cut the prices by six percent.",
+            "~The supplier could raise the prices next year.",
+            "~We raised our hands.",
+        ],
+    ),
+    (
+        "A calendar invitation was declined",
+        ["Outlook | Declined: Design review", "Calendar | Tom declined your invitation"],
+        ["Outlook | Accepted: Design review", "Calendar | Tom accepted your invitation", "~Sales declined."],
+    ),
+    (
+        "The user is in a terminal",
+        ["Terminal | $ ls -la | total 48", "bash | root@web-1:~# systemctl status nginx"],
+        ["Maps | Airport, terminal 2 | Gate B", "Word | Letter | Page 1"],
+    ),
+    (
+        "Rain is expected",
+        ["Weather | Tomorrow | Heavy rain | 90 %", "~They say that it will pour this afternoon."],
+        ["Weather | Tomorrow | Sunny | 0 %", "~There will be no rain this week.", "~It rained last night."],
+    ),
+    (
+        "The elevator is broken",
+        ["~The lift is out of order again.", "Facility | Elevator B | Fault | Technician called"],
+        [
+            "~The elevator has been repaired.",
+            "~If the elevator breaks, take the stairs.",
+            "~My phone is broken.",
         ],
     ),
 ]

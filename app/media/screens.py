@@ -22,6 +22,10 @@ LONGEST_SCENE_US = 60_000_000
 _CELL_PIXELS = 4
 _CELL_STEP = 16
 _LEAST_CELLS = 8
+# Encoders begin coarsely and refine a picture that stays: its sharpness grows 1.2 to 1.9 times, while blocks
+# of 16 x 16 pixels stay within 14 steps. A short word more changes one by 39.
+_SHARPER = 1.1
+_BLOCK_CELLS = 4
 
 Cells = NDArray[np.uint8]
 
@@ -33,6 +37,7 @@ class Screen:
     at_us: int
     frame: av.VideoFrame
     cells: Cells
+    sharpness: float
 
     @property
     def width(self) -> int:
@@ -77,7 +82,7 @@ class ScreenDecoder:
         if self._shown is None:
             return None
         frame, at_us = self._shown
-        return Screen(at_us, frame, cells_of(frame))
+        return Screen(at_us, frame, cells_of(frame), sharpness_of(frame))
 
     def _decode_waiting(self) -> None:
         for waiting in self._waiting:
@@ -103,6 +108,12 @@ def cells_of(frame: av.VideoFrame) -> Cells:
     return cells
 
 
+def sharpness_of(frame: av.VideoFrame) -> float:
+    """The mean square of the steps of brightness from pixel to pixel: less where letters are smeared."""
+    steps = np.diff(frame.reformat(format="gray").to_ndarray().astype(np.int16), axis=1)
+    return float(np.square(steps, dtype=np.float32).mean())
+
+
 def changed_cells(before: Cells, after: Cells) -> int:
     """How many cells differ visibly; all of them where the sizes do."""
     if before.shape != after.shape:
@@ -113,6 +124,20 @@ def changed_cells(before: Cells, after: Cells) -> int:
 def is_another_screen(before: Cells, after: Cells) -> bool:
     """True where more than a caret has changed."""
     return changed_cells(before, after) >= _LEAST_CELLS
+
+
+def is_sharper(before: Screen, after: Screen) -> bool:
+    """True where the same screen has become clearly better to read, as after a coarse first picture."""
+    if after.sharpness <= before.sharpness * _SHARPER or before.cells.shape != after.cells.shape:
+        return False
+    return bool((np.abs(_blocks_of(before.cells) - _blocks_of(after.cells)) < _CELL_STEP).all())
+
+
+def _blocks_of(cells: Cells) -> NDArray[np.float64]:
+    rows, columns = cells.shape[0] // _BLOCK_CELLS, cells.shape[1] // _BLOCK_CELLS
+    whole = cells[: rows * _BLOCK_CELLS, : columns * _BLOCK_CELLS]
+    blocks: NDArray[np.float64] = whole.reshape(rows, _BLOCK_CELLS, columns, _BLOCK_CELLS).mean((1, 3))
+    return blocks
 
 
 def changed_share(before: Cells, after: Cells) -> float:

@@ -36,6 +36,8 @@ class Passage(Created, Base):
             "ix_passages_vector",
             "vector",
             postgresql_using="hnsw",
+            # At a million the graph with 16 and 64 found 0.92 of the nearest, whatever the search spent.
+            postgresql_with={"m": 24, "ef_construction": 128},
             postgresql_ops={"vector": "halfvec_ip_ops"},
         ),
         # With all that a search of few passages reads, which is so read in a row.

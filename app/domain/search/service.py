@@ -5,16 +5,13 @@ place in any list counts, that among the words by the share of them that is held
 how likely the query describes them.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from sqlalchemy import (
     CTE,
-    ClauseElement,
     ColumnElement,
-    Executable,
     Float,
     FromClause,
     Row,
@@ -31,13 +28,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, TSQUERY
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
 
 from app.base.errors import InvalidRequest
 from app.domain.indexes.models import IndexRecord, SceneIndex
 from app.domain.passages.models import Passage
 from app.domain.search.pictures import PictureQuestion, by_pictures
+from app.domain.search.selectivity import leaves_few
 
 Kind = Literal["spoken", "visual", "audio"]
 
@@ -54,11 +50,8 @@ CANDIDATES_PER_RESULT = 3
 LEAST_CANDIDATES = 30
 MOST_CANDIDATES = 400
 # Of the vector index: how many nodes it holds in view, and how many it may visit for a filter that few pass.
-EF_SEARCH = 200
+EF_SEARCH = 100
 MOST_VISITED = 20_000
-# So few are all read, at a microsecond each: to walk the graph is slower where a filter lets one in thirty
-# pass, and the planner does not know it. Measured by bench/search.py.
-READ_ALL_UP_TO = 30_000
 # Passages of one word that are looked at: of those that hold all words so many, of each word alone so many.
 MOST_WITH_ALL = 2000
 MOST_WITH_ONE = 500
@@ -112,7 +105,7 @@ async def search_passages(
     if not stems and question.vector is None and question.picture is None:
         return []
     limit = min(question.limit, MAX_RESULTS)
-    few = question.vector is not None and await _estimated(session, which) <= READ_ALL_UP_TO
+    few = question.vector is not None and await leaves_few(session, which)
     fused = _fused(
         _by_words(stems, which),
         _by_meaning(question.vector, which, _candidates(limit), read_all=few),
@@ -151,35 +144,17 @@ async def _prepared(session: AsyncSession, query: str) -> list[str]:
         select(
             func.tsvector_to_array(func.to_tsvector("english", query)).label("stems"),
             # Without it a filter would be asked of the nearest `ef_search` only, and could leave none.
-            func.set_config("hnsw.iterative_scan", "strict_order", True),
+            # What it gives is put in order afterwards.
+            func.set_config("hnsw.iterative_scan", "relaxed_order", True),
             func.set_config("hnsw.ef_search", str(EF_SEARCH), True),
             func.set_config("hnsw.max_scan_tuples", str(MOST_VISITED), True),
             # How many rows a filter leaves decides between the vector index and reading them all.
             func.set_config("plan_cache_mode", "force_custom_plan", True),
+            # To compile takes longer than what is compiled.
+            func.set_config("jit", "off", True),
         )
     )
     return list(row.one().stems or ())
-
-
-class _Explained(Executable, ClauseElement):
-    """What the planner thinks of a statement."""
-
-    inherit_cache = False
-
-    def __init__(self, statement: Select[Any]) -> None:
-        self.statement = statement
-
-
-@compiles(_Explained)  # type: ignore[no-untyped-call, untyped-decorator, unused-ignore]
-def _compile_explained(element: _Explained, compiler: SQLCompiler, **kw: Any) -> str:
-    return "EXPLAIN (FORMAT JSON) " + compiler.process(element.statement, **kw)
-
-
-async def _estimated(session: AsyncSession, which: Sequence[ColumnElement[bool]]) -> float:
-    """How many passages the planner thinks a filter leaves; to count them would take as long as to search."""
-    explained = await session.scalar(_Explained(select(Passage.id).where(*which)))
-    plans = json.loads(explained) if isinstance(explained, str) else explained
-    return float(plans[0]["Plan"]["Plan Rows"])
 
 
 def _candidates(limit: int) -> int:

@@ -13,7 +13,7 @@ from app.domain.indexes.windows import add_screen, add_window
 from app.ingest.batches import FrameBatches
 from app.ingest.sinks.watching import Stretch, Watch, watch_of
 from app.media.frames import EncodedFrame
-from app.media.screens import Screen, ScreenDecoder, changed_share, is_another_screen
+from app.media.screens import Screen, ScreenDecoder, changed_share, is_another_screen, is_sharper
 from app.process import Context
 from app.storage.contract import ObjectExists, StorageUnavailable
 from app.storage.keys import screen_key
@@ -100,10 +100,13 @@ class ScreenWatcher:
             self._request_keyframe()
             return
         share = changed_share(self._kept[1].cells, screen.cells) if self._kept else 1.0
-        if self._kept is None or is_another_screen(self._kept[1].cells, screen.cells):
+        if self._kept is None or shows_more(self._kept[1], screen):
             frame_id = await self._keep(screen)
             if frame_id is None:
                 return
+            if self._kept is not None and is_sharper(self._kept[1], screen):
+                for watch in self._watches.values():
+                    watch.replace(self._kept[0], frame_id)
             self._kept = frame_id, screen
         for index_id, watch in due.items():
             if (stretch := watch.look(self._kept[0], share, now_us)) is not None:
@@ -161,3 +164,10 @@ class ScreenWatcher:
                 logger.warning("a window of %s not kept yet: %s", self._stream_id, type(error).__name__)
                 return
             del self._ended[0]
+
+
+def shows_more(kept: Screen, seen: Screen) -> bool:
+    """Whether it shows what the kept one does not; a coarser picture of the same screen does not."""
+    if is_sharper(seen, kept):
+        return False
+    return is_sharper(kept, seen) or is_another_screen(kept.cells, seen.cells)

@@ -51,6 +51,11 @@ class Watch:
             self._frame_ids.append(frame_id)
         return ended
 
+    def replace(self, frame_id: str, better_id: str) -> None:
+        """Put a better picture of the same screen in its place, where the window goes on with it."""
+        if self._frame_ids and self._frame_ids[-1] == frame_id:
+            self._frame_ids[-1] = better_id
+
     def end(self, now_us: int) -> Stretch | None:
         """The window as it stands; None where nothing was seen."""
         if self._start_us is None or now_us <= self._start_us:

@@ -4,10 +4,12 @@ import pytest
 from app.media.frames import Codec
 from app.media.screens import (
     WAITING_FRAMES,
+    Screen,
     ScreenDecoder,
     cells_of,
     changed_share,
     is_another_screen,
+    is_sharper,
 )
 from tests.fixtures.desktops import Picture, desktop
 from tests.fixtures.media import START_US, video_frames
@@ -104,6 +106,25 @@ def test_a_word_more_is_another_screen(dark: bool) -> None:
     assert is_another_screen(before, after)
     assert changed_share(before, after) < 0.05
     assert changed_share(after, other) > 0.5
+
+
+def test_a_picture_that_an_encoder_refines_is_sharper_and_a_key_frame_is_not() -> None:
+    picture = desktop("Report", LINES, text_pixels=12)
+    coarse, fine, again = (seen(picture, bit_rate) for bit_rate in (30_000, 4_000_000, 3_000_000))
+    assert is_sharper(coarse, fine)
+    assert not is_sharper(fine, again)
+    assert not is_sharper(fine, coarse)
+
+
+def seen(picture: Picture, bit_rate: int) -> Screen:
+    decoder = ScreenDecoder(Codec.H264)
+    for frame in video_frames(
+        Codec.H264, seconds=0.4, width=1280, height=720, draw=lambda *_: picture, bit_rate=bit_rate
+    ):
+        decoder.feed(frame)
+    screen = decoder.screen()
+    assert screen is not None
+    return screen
 
 
 def test_another_size_is_another_screen() -> None:

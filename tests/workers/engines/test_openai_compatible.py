@@ -317,5 +317,7 @@ async def test_a_worker_says_why_it_goes_on_without(server: LanguageServer) -> N
 def test_warming_asks_whether_it_is_there() -> None:
     with language_server() as gone:
         url = gone.url
-    missing = warm_engines(Settings(language_url=url))
-    assert missing == {"language": "The language model's endpoint does not answer (ConnectError)."}
+    settings = Settings(language_url=url)
+    warm_engines(settings)
+    missing = engine_records(settings)["language"].missing
+    assert missing == "The language model's endpoint does not answer (ConnectError)."

@@ -70,7 +70,7 @@ async def display(context: Context, monkeypatch: pytest.MonkeyPatch) -> Display:
     return Display(with_storage, storage, tenant, opened["display:1"])
 
 
-def showing(*lines: str, seconds: float = 0.4) -> list[EncodedFrame]:
+def showing(*lines: str, seconds: float = 0.4, bit_rate: int = 1_500_000) -> list[EncodedFrame]:
     """A desktop with these lines, from a key frame on."""
     return video_frames(
         Codec.H264,
@@ -79,7 +79,7 @@ def showing(*lines: str, seconds: float = 0.4) -> list[EncodedFrame]:
         width=1280,
         height=720,
         draw=lambda *_: desktop("Notes", lines),
-        bit_rate=1_500_000,
+        bit_rate=bit_rate,
     )
 
 
@@ -111,6 +111,21 @@ async def test_windows_follow_each_other_and_a_still_screen_is_kept_once(display
         assert (frame.width, frame.height, frame.lines) == (1280, 720, None)
         data = b"".join([block async for block in display.storage.read(frame.storage_key)])
         assert data.startswith(b"\xff\xd8")
+
+
+async def test_a_sharper_picture_of_the_same_screen_takes_the_coarse_ones_place(display: Display) -> None:
+    watcher = display.watcher()
+    watcher.watch([await display.index(60, frame_count=60)])
+    lines = [f"Line {number} of the minutes of the board" for number in range(16)]
+    for frame in showing(*lines, bit_rate=30_000):
+        watcher.offer(frame)
+    await eventually(lambda: _at_least(display, frames=1))
+    for frame in showing(*lines, bit_rate=8_000_000):
+        watcher.offer(frame)
+    await eventually(lambda: _at_least(display, frames=2))
+    await close(watcher)
+    (window,) = await display.windows()
+    assert window.frames == [(await display.frames())[1].id]
 
 
 async def test_an_index_that_stops_has_its_window_as_it_stands(display: Display) -> None:

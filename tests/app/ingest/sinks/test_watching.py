@@ -38,6 +38,17 @@ def test_a_still_screen_is_one_picture() -> None:
     assert [one.frame_ids for one in looks(watch, {0: ("a", 1.0)}, 6)] == [("a",)] * 3
 
 
+def test_a_sharper_picture_stands_for_the_coarse_one_where_that_is_the_last() -> None:
+    watch = watch_of({"type": "time", "config": {"time": 10, "frame_count": 5}})
+    watch.replace("coarse", "sharp")
+    watch.look("coarse", 1.0, T0)
+    watch.replace("coarse", "sharp")
+    watch.look("sharp", 0.0, T0 + 2 * SECOND)
+    watch.look("other", 0.3, T0 + 4 * SECOND)
+    watch.replace("sharp", "late")
+    assert watch.end(T0 + 6 * SECOND) == Stretch(T0, T0 + 6 * SECOND, ("sharp", "other"))
+
+
 def test_a_look_that_came_late_is_not_made_up_for() -> None:
     watch = Watch(look_us=SECOND, window_us=4 * SECOND, scene_share=None)
     assert watch.look("a", 1.0, T0) is None
