@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from app.media.screens import LONGEST_SCENE_US, Cells, Screen, cells_of, changed_share, is_another_screen
+from app.media.screens import (
+    LONGEST_SCENE_US,
+    Cells,
+    Screen,
+    cells_of,
+    changed_share,
+    is_another_screen,
+    sharpness_of,
+)
 from app.media.stored_pictures import PictureGroup, StoredPictures, opened_pictures
 
 Place = Literal["first", "middle", "last"]
@@ -133,6 +141,6 @@ def pictures_at(path: Path, instants_us: Sequence[int]) -> Iterator[Screen]:
     """
     with opened_pictures(path) as video:
         for at_us, frame, repeated in video.shown_at(instants_us):
-            screen = Screen(at_us, frame, cells_of(frame))
+            screen = Screen(at_us, frame, cells_of(frame), sharpness_of(frame))
             for _ in range(repeated):
                 yield screen

@@ -8,7 +8,7 @@ from typing import Sequence
 
 from alembic import op
 revision: str = '3fd1c7a90b52'
-down_revision: str | None = 'b7d2f40c9e13'
+down_revision: str | None = 'b2b5c7ebe1b2'
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 

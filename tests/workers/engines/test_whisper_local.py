@@ -2,6 +2,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import huggingface_hub.constants
 import numpy as np
@@ -97,9 +98,9 @@ def test_the_model_is_opened_once(monkeypatch: pytest.MonkeyPatch) -> None:
     opened = []
     real = whisper_local._open_model
 
-    def counting(name: str | None, parallel: int) -> object:
+    def counting(name: str | None, *options: Any) -> object:
         opened.append(name)
-        return real(name, parallel)
+        return real(name, *options)
 
     monkeypatch.setattr(whisper_local, "_open_model", counting)
     engine = WhisperLocal(None)
