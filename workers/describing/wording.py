@@ -24,8 +24,9 @@ _RULES = (
 _BRIEFLY = "Answer briefly: `text` has one to three short sentences, 50 words at most, and nothing twice."
 _OF_SCREENS = "You tell what was on a computer's screen, from the text that was read off it."
 _OF_SPEECH = (
-    "You tell what was said, from a transcript. `decisions` are what was decided, `actions` what somebody is"
-    " to do, `topics` what it was about, in a few words each, as it was said; empty where there is none."
+    "You tell what was said, from a transcript. `decisions` are what was decided, `actions` who is to do"
+    " what, each a short sentence with the names in it; `topics` is what it was about, in a few words each."
+    " All as it was said; a list is empty where there is none."
 )
 
 
