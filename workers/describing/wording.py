@@ -59,12 +59,15 @@ async def word_screens(
     if before and (known := _still(before, extract)):
         return Worded(known, _notice(engine.trouble))
     details = extract.details
+    written = (details["screen_text"] or "").splitlines()
+    # Of a first screen everything is new, which says nothing.
+    appeared = details["appeared"] if len(details["appeared"]) < len(written) else []
     lines = _numbered(
         [
             *_labelled("Title", [details["title"]] if details["title"] else []),
             *_labelled("Heading", details["headings"]),
-            *(details["screen_text"] or "").splitlines(),
-            *_labelled("New", details["appeared"]),
+            *written,
+            *_labelled("New", appeared),
             *_labelled("Shown in between", details["passed"]),
         ]
     )
