@@ -6,18 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.engines.contract import EngineError
+from workers.describing.holding import held_answer, schema_of
 from workers.describing.screens import Description
 from workers.engines.contract import LanguageEngine
-from workers.engines.grounding import Evidence
 
-MOST_CHARACTERS = 1200  # of a text; asked for are fewer
 MOST_EVIDENCE_LINES, MOST_EVIDENCE_CHARACTERS = 80, 6000
 LEAST_WORDS = 8
-MOST_ITEMS, MOST_ITEM_CHARACTERS = 12, 300
-# So many of a text's words must be the evidence's or the wish's, and so many of a decision's be said ones.
-_LEAST_SHARE, _LEAST_SHARE_OF_ITEMS = 0.25, 0.6
 _OF_THE_MODEL = ("worded", "rests_on", "model_refused")
-_MARKS = re.compile(r"\s*\[\d+(?:\s*[,–-]\s*\d+)*\]")
 _SENTENCE = re.compile(r"(?<=[.!?…])\s+")
 
 _RULES = (
@@ -29,8 +24,9 @@ _RULES = (
 _BRIEFLY = "Answer briefly: `text` has one to three short sentences, 50 words at most, and nothing twice."
 _OF_SCREENS = "You tell what was on a computer's screen, from the text that was read off it."
 _OF_SPEECH = (
-    "You tell what was said, from a transcript. `decisions` are what was decided, `actions` what somebody is"
-    " to do, `topics` what it was about, in a few words each, as it was said; empty where there is none."
+    "You tell what was said, from a transcript. `decisions` are what was decided, `actions` who is to do"
+    " what, each a short sentence with the names in it; `topics` is what it was about, in a few words each."
+    " All as it was said; a list is empty where there is none."
 )
 
 
@@ -63,12 +59,15 @@ async def word_screens(
     if before and (known := _still(before, extract)):
         return Worded(known, _notice(engine.trouble))
     details = extract.details
+    written = (details["screen_text"] or "").splitlines()
+    # Of a first screen everything is new, which says nothing.
+    appeared = details["appeared"] if len(details["appeared"]) < len(written) else []
     lines = _numbered(
         [
             *_labelled("Title", [details["title"]] if details["title"] else []),
             *_labelled("Heading", details["headings"]),
-            *(details["screen_text"] or "").splitlines(),
-            *_labelled("New", details["appeared"]),
+            *written,
+            *_labelled("New", appeared),
             *_labelled("Shown in between", details["passed"]),
         ]
     )
@@ -111,13 +110,13 @@ async def _worded(
         answer = await engine.answer(
             f"{task} {_RULES}\nThe wish: {prompt}\n{_BRIEFLY}",
             evidence or "(No text was read.)",
-            _schema(lists),
+            schema_of(lists),
             pictures=pictures,
             limit_seconds=limit_seconds,
         )
     except EngineError as error:
         return Worded(extract, _notice(error.message))
-    return Worded(_held(answer, prompt, extract, lines, lists, seen=bool(pictures)))
+    return Worded(held_answer(answer, prompt, extract, lines, lists, seen=bool(pictures)))
 
 
 def _notice(trouble: str | None) -> str | None:
@@ -134,73 +133,6 @@ def _still(before: Mapping[str, Any], extract: Description) -> Description | Non
     details = extract.details | known
     text = f"Unchanged: {known['worded']}" if "worded" in known else extract.text
     return Description(text, details)
-
-
-def _schema(lists: Sequence[str]) -> dict[str, Any]:
-    # Small models count on for ever where they may. Lengths of text are looked at afterwards: strict servers
-    # take none.
-    properties: dict[str, Any] = {"text": {"type": "string"}, "lines": _items("integer")}
-    properties |= {name: _items("string") for name in lists}
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }
-
-
-def _items(kind: str) -> dict[str, Any]:
-    return {"type": "array", "items": {"type": kind}, "maxItems": MOST_ITEMS}
-
-
-def _held(
-    answer: dict[str, Any],
-    prompt: str,
-    extract: Description,
-    lines: Sequence[str],
-    lists: Sequence[str],
-    *,
-    seen: bool,
-) -> Description:
-    """The answer where the evidence bears it, else the extract with the reason why."""
-    text = " ".join(_MARKS.sub("", answer["text"]).split())
-    held = Evidence("\n".join(lines))
-    cited = sorted({int(number) for number in answer["lines"] if 1 <= number <= len(lines)})
-    if reason := _objection(text, prompt, held, is_cited=bool(cited), seen=seen):
-        return Description(extract.text, extract.details | {"model_refused": reason})
-    details = extract.details | {
-        "worded": text,
-        "extract": extract.text,
-        "rests_on": [lines[number - 1] for number in cited][:MOST_ITEMS],
-    }
-    for name in lists:
-        details[name] = [one for one in answer[name] if _is_borne(one, held)][:MOST_ITEMS]
-    return Description(text, details)
-
-
-def _objection(text: str, prompt: str, held: Evidence, *, is_cited: bool, seen: bool) -> str | None:
-    if not text:
-        return "It said nothing."
-    if len(text) > MOST_CHARACTERS:
-        return "It said too much."
-    if (missing := held.lacks(text)) is not None:
-        return f"It named {missing}, which the evidence does not hold."
-    if seen:
-        return None  # what a picture shows beside its text is told in words that were not read
-    if not is_cited:
-        return "It named no evidence."
-    if held.share(text, known=prompt) < _LEAST_SHARE:
-        return "It said what the evidence does not say."
-    return None
-
-
-def _is_borne(item: str, held: Evidence) -> bool:
-    return (
-        bool(item.strip())
-        and len(item) <= MOST_ITEM_CHARACTERS
-        and held.lacks(item) is None
-        and held.share(item) >= _LEAST_SHARE_OF_ITEMS
-    )
 
 
 def _labelled(label: str, texts: Sequence[str]) -> list[str]:

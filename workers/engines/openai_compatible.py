@@ -87,7 +87,7 @@ class OpenAiCompatible:
                 began = time.monotonic()
                 found = await self._answered(question)
         except TimeoutError as error:
-            slow = EngineFailed(f"The language model did not answer within {limit:g} s.")
+            slow = EngineFailed(f"The language model did not answer within {round(limit, 1):g} s.")
             if began is not None:
                 self._slowness.failed(limit)
                 self._note(slow, limit)

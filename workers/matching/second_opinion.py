@@ -12,6 +12,7 @@ from workers.matching.evidence import Evidence
 
 # Of the judge's confidence. Below it is surely none, above it surely one: nothing is asked then.
 UNSURE_FROM, UNSURE_TO = 0.2, 0.8
+LEAST_SURE = 0.6  # a model that is hardly surer than a coin leaves it to the judge
 LIMIT_SECONDS = 0.7  # an alert fires within a second of its record, and the judge takes of it, too
 MOST_RULES = 4  # in one question: the answer must be short
 MOST_EVIDENCE_CHARACTERS = 4000
@@ -82,7 +83,7 @@ async def with_second_opinion(
 def _weighed(judged: Matched, verdict: dict[str, Any], evidence: Evidence) -> Matched:
     """The model, which reads, counts twice; which side of the threshold it is on, it decides."""
     sure, quote = verdict["confidence"], " ".join(verdict["quote"].split())
-    if not 0 <= sure <= 1:
+    if not LEAST_SURE <= sure <= 1:
         return judged
     likely = sure if verdict["match"] else 1 - sure
     confidence = round((judged.confidence + 2 * likely) / 3, 3)

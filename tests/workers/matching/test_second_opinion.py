@@ -41,9 +41,9 @@ def verdicts(*given: Json) -> Reply:
     [
         (verdicts(verdict()), 0.75, "“Cannot find module foo” was on the screen at"),
         (verdicts(verdict() | {"rule": 1.0}), 0.75, "“Cannot find module foo” was on the screen at"),
-        (verdicts(verdict(sure=0.1)), 0.5, "“Cannot find module foo” was on the screen at"),
+        (verdicts(verdict(sure=0.5)), 0.45, "the judge's own"),
         (verdicts(verdict(match=False, quote="")), 0.217, "the judge's own"),
-        (verdicts(verdict(match=False, quote="", sure=0)), 0.49, "the judge's own"),
+        (verdicts(verdict(match=False, quote="", sure=0.5)), 0.45, "the judge's own"),
         (verdicts(verdict(quote="the dependency is unresolved")), 0.45, "the judge's own"),
         (verdicts(verdict(quote="")), 0.45, "the judge's own"),
         (verdicts(verdict(sure=90)), 0.45, "the judge's own"),
@@ -58,6 +58,16 @@ async def test_who_decides(server: LanguageServer, reply: Reply, confidence: flo
     (found,) = await with_second_opinion(engine_of(server), ["a dependency is missing"], EVIDENCE, [UNSURE])
     assert found.confidence == confidence
     assert found.explanation.startswith(explained)
+
+
+@pytest.mark.parametrize(("before", "match", "after"), [(0.21, True, 0.5), (0.79, False, 0.49)])
+async def test_the_model_decides_on_which_side_of_the_threshold_it_is(
+    server: LanguageServer, before: float, match: bool, after: float
+) -> None:
+    server.reply(verdicts(verdict(match=match, sure=0.6)))
+    judged = [Matched(before, "the judge's own")]
+    (found,) = await with_second_opinion(engine_of(server), ["a rule"], EVIDENCE, judged)
+    assert found.confidence == after
 
 
 async def test_only_the_unsure_ones_are_asked_the_nearest_to_the_threshold_first(
