@@ -154,7 +154,7 @@ def _index_shape(index: SceneIndex) -> Json:
         "extraction_config": index.extraction["config"],
         "index_type": index.kind,
         "status": index.status,
-        "notice": index.notice,
+        "notice": index.told_notice,
         "sandbox_id": None,
     }
 

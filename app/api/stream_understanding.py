@@ -229,7 +229,7 @@ def _understanding_shape(understanding: Understanding, outputs: Sequence[Output]
                 "name": one.analyzer.name,
                 "type": one.analyzer.type,
                 "status": one.index.status if one.index else "cancelled",
-                "notice": one.analyzer.notice or (one.index.notice if one.index else None),
+                "notice": one.analyzer.notice or (one.index.told_notice if one.index else None),
             }
             for one in outputs
         ],

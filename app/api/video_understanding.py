@@ -238,7 +238,7 @@ def _run_shape(understanding: Understanding, video: Asset, outputs: Sequence[Out
 
 
 def _analyzer_shape(output: Output) -> Json:
-    notice = output.analyzer.notice or (output.index.notice if output.index else None)
+    notice = output.analyzer.notice or (output.index.told_notice if output.index else None)
     return {
         "id": output.analyzer.id,
         "name": output.analyzer.name,

@@ -29,9 +29,11 @@ def upgrade() -> None:
         )
     op.add_column('screen_frames', sa.Column('picture_vector', pgvector.sqlalchemy.HALFVEC(), nullable=True))
     op.add_column('screen_frames', sa.Column('picture_space', sa.String(), nullable=True))
+    op.add_column('scene_indexes', sa.Column('engines_notice', sa.String(), nullable=True))
 
 
 def downgrade() -> None:
+    op.drop_column('scene_indexes', 'engines_notice')
     op.drop_column('screen_frames', 'picture_space')
     op.drop_column('screen_frames', 'picture_vector')
     for dimensions in (384, 512):

@@ -58,7 +58,7 @@ class WhisperLocal:
         model = self._model.get() if self._model.is_there else None
         return EngineRecord(
             "faster-whisper",
-            self._name or "tiny.en",
+            _shown_name(self._name),
             device=model.model.device if model else None,
             compute_type=model.model.compute_type if model else None,
             languages=tuple(sorted(model.supported_languages)) if model else None,
@@ -101,6 +101,13 @@ class WhisperLocal:
         except (RuntimeError, ValueError, MemoryError) as error:
             raise EngineFailed("The speech engine broke off.") from error
         return _transcript(segments, info.language, seconds)
+
+
+def _shown_name(name: str | None) -> str:
+    """What the model is called to callers, whom the server's folders do not concern."""
+    if name is None:
+        return "tiny.en"
+    return Path(name).name if Path(name).expanduser().is_absolute() else name
 
 
 def _open_model(name: str | None, parallel: int, device: Device, compute_type: str) -> Any:

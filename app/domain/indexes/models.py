@@ -15,7 +15,8 @@ class SceneIndex(Created, Base):
     """One prompt, applied over and over to a stream's pictures or words (the SDKs' "scene index").
 
     `extraction` is one of domain/indexes/extraction.py. `prompt_changed_at` says from when on records follow
-    the present prompt. `notice` says in words what it has to do without, and is None when nothing is missing.
+    the present prompt. `notice` says in words what its latest records had to do without, `engines_notice` which
+    engines are missing; None when nothing is.
     """
 
     __tablename__ = "scene_indexes"
@@ -37,10 +38,16 @@ class SceneIndex(Created, Base):
     extraction: Mapped[dict[str, Any]]
     status: Mapped[str]
     notice: Mapped[str | None]
+    engines_notice: Mapped[str | None]
     ws_connection_id: Mapped[str | None]
     updated_at: Mapped[datetime] = mapped_column(
         server_default=func.clock_timestamp(), onupdate=func.clock_timestamp()
     )
+
+    @property
+    def told_notice(self) -> str | None:
+        """Both in words."""
+        return " ".join(one for one in (self.notice, self.engines_notice) if one) or None
 
 
 class ScreenFrame(Created, Base):

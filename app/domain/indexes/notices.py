@@ -7,17 +7,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.domain.indexes.models import SceneIndex
 
-# By kind of index and engine, in the order in which they matter.
+# By kind of index and engine, in the order in which they matter. Of a language model, which comes and goes,
+# each record's own task tells.
 _WITHOUT = {
     "visual": {
         "screen_text": "text on the screen is not read",
-        "language": "records are extracts, not in a model's words",
         "sentences": "records do not follow the prompt, and search and alerts go by words alone",
         "image_text": "pictures are not looked at, only the text on them",
     },
     "audio": {
         "speech": "speech is not recognised",
-        "language": "records are extracts, not in a model's words",
         "sentences": "records do not follow the prompt, and search and alerts go by words alone",
     },
 }
@@ -38,7 +37,7 @@ async def note_missing_engines(session: AsyncSession, missing: Collection[str]) 
             .where(
                 SceneIndex.kind == kind,
                 SceneIndex.status.in_(("running", "building")),
-                SceneIndex.notice.is_distinct_from(notice),
+                SceneIndex.engines_notice.is_distinct_from(notice),
             )
-            .values(notice=notice, updated_at=SceneIndex.updated_at)
+            .values(engines_notice=notice, updated_at=SceneIndex.updated_at)
         )

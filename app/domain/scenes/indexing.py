@@ -164,7 +164,7 @@ def index_facts(index: SceneIndex) -> dict[str, Any]:
         "scene_index_id": index.id,
         "name": index.name,
         "status": index.status,
-        "notice": index.notice,
+        "notice": index.told_notice,
         "prompt": index.prompt,
         "model_name": index.model_name,
         "index_type": index.kind,

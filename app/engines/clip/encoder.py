@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app.engines.clip.torchvision_schemas import import_torchvision
-from app.engines.clip.weights import CONFIG_FILE, Weights, digest, find_weights
+from app.engines.clip.weights import CONFIG_FILE, DEFAULT_WEIGHTS, Weights, digest, find_weights
 from app.engines.contract import EngineError, EngineFailed, EngineRecord, ModelMissing
 from app.engines.loading import Loaded
 
@@ -59,7 +59,7 @@ class OpenClip:
         model = self._loaded.get() if self._loaded.is_there else None
         return EngineRecord(
             "open_clip",
-            model.space if model else f"{self._name}/{self._wanted or 'default'}",
+            model.space if model else f"{self._name}/{Path(self._wanted or DEFAULT_WEIGHTS).name}",
             device=model.device if model else None,
             compute_type="float32",
             missing=self._loaded.missing,

@@ -38,6 +38,8 @@ def find_weights(model: str, wanted: str | None, models_folder: Path) -> Weights
         if place.is_dir() and not (place / CONFIG_FILE).is_file():
             raise ModelMissing(f"The image-text model folder {place.name!r} lacks {CONFIG_FILE}.")
         return Weights(place.name, place)
+    if wanted is not None and (place.is_absolute() or wanted.startswith(".")):
+        raise ModelMissing(f"CAPTURE_IMAGE_TEXT_WEIGHTS names {place.name!r}, which is not there.")
     name = wanted or DEFAULT_WEIGHTS
     cached = cached_file(model, name)
     if cached is not None:

@@ -25,7 +25,7 @@ async def test_an_index_at_work_says_it_and_says_no_more_when_it_is_over(context
         async with context.db.transaction() as session:
             await note_missing_engines(session, missing)
         async with context.db.transaction() as session:
-            return [(await session.get_one(SceneIndex, one)).notice for one in index_ids]
+            return [(await session.get_one(SceneIndex, one)).told_notice for one in index_ids]
 
     assert await notices("screen_text") == [notice_of("visual", ("screen_text",)), None]
     assert await notices() == [None, None]
