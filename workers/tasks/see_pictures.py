@@ -26,8 +26,7 @@ async def see_pictures(
         return {}
     engine = open_image_text_engine(context.settings)
     try:
-        async with cores.turn(can_wait=can_wait):
-            space = await asyncio.to_thread(lambda: engine.space)
+        space = await asyncio.to_thread(lambda: engine.space)
     except EngineError:
         return {}  # said once, by whoever warms the engines
     async with context.db.transaction() as session:

@@ -15,8 +15,8 @@ class SceneIndex(Created, Base):
     """One prompt, applied over and over to a stream's pictures or words (the SDKs' "scene index").
 
     `extraction` is one of domain/indexes/extraction.py. `prompt_changed_at` says from when on records follow
-    the present prompt. `notice` says in words what its latest records had to do without, `engines_notice` which
-    engines are missing; None when nothing is.
+    the present prompt. `notice` says in words what its latest records had to do without, `engines_notice`
+    which engines are missing; None when nothing is.
     """
 
     __tablename__ = "scene_indexes"
