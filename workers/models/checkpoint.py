@@ -40,8 +40,8 @@ BUILT_BYTES = 109_000_000
 
 _DIMENSIONS = 384
 _RIDGE = 1.0
-# Fitted to photos of scikit-image and scikit-learn, those of the tests, and not held against others: a logit of
-# 5 shall part what fits from what does not.
+# Fitted to photos of scikit-image and scikit-learn, those of the tests, and not held against others: a logit
+# of 5 shall part what fits from what does not.
 _LOGIT_SCALE = 32.0
 _BERT = {
     "architectures": ["BertModel"],
