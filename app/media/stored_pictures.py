@@ -56,7 +56,7 @@ class StoredPictures:
         return PictureGroup(packets, times, starts_with_key, is_whole)
 
     def decoded(self, group: PictureGroup) -> Iterator[tuple[int, av.VideoFrame]]:
-        """The group's frames with their times, in the order in which they are shown; damaged ones are missing.
+        """The group's frames with their times, in the order in which they are shown, but damaged ones.
 
         One that does not start with a key frame goes on from the one before, which was decoded to its end.
         """
