@@ -20,12 +20,11 @@ async def served(cores: Cores, waiting: list[tuple[str, bool]]) -> list[str]:
         async with cores.turn(can_wait=can_wait):
             order.append(name)
 
-    async with asyncio.TaskGroup() as group:
-        async with cores:
-            for name, can_wait in waiting:
-                group.create_task(work(name, can_wait))
-            await settle()
-            assert order == []
+    async with asyncio.TaskGroup() as group, cores:
+        for name, can_wait in waiting:
+            group.create_task(work(name, can_wait))
+        await settle()
+        assert order == []
     return order
 
 
