@@ -17,7 +17,7 @@ from workers.tasks.extract_scenes import extract_scenes, extracting_failed
 from workers.tasks.index_spoken_words import index_spoken_words
 from workers.tasks.lease import Lease
 from workers.tasks.leased import finish_first
-from workers.tasks.read_screen import read_screen
+from workers.tasks.read_screen import read_in_turn
 from workers.tasks.recorded_parts import Part, Recording, scene_parts, spoken_parts
 
 AT_ONCE = 4  # parts that are described side by side, and kept together
@@ -74,7 +74,7 @@ async def _opened(context: Context, operation: Operation) -> Recording:
 async def _describe(recording: Recording, parts: Sequence[Part]) -> str | None:
     """Describe these and keep them; returns what that was done without."""
     unread = dict.fromkeys(frame_id for part in parts for frame_id in part.frame_ids)
-    await asyncio.gather(*(read_screen(recording.context, one, can_wait=True) for one in unread))
+    await asyncio.gather(*(read_in_turn(recording.context, one, can_wait=True) for one in unread))
     worded = await asyncio.gather(*(part.describe() for part in parts))
     found, notice = [], None
     for part, one in zip(parts, worded, strict=True):

@@ -18,7 +18,7 @@ from workers.engines.contract import ScreenLine
 from workers.engines.registry import open_language_engine
 from workers.tasks.closeness import closeness_to
 from workers.tasks.cores import cores
-from workers.tasks.read_screen import read_screen
+from workers.tasks.read_screen import read_in_turn
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +103,7 @@ async def _shown(context: Context, frame_ids: Sequence[str], *, can_wait: bool) 
     async with context.db.transaction() as session:
         unread = [frame.id for frame in await screens_of(session, frame_ids) if frame.lines is None]
     for frame_id in unread:
-        await read_screen(context, frame_id, can_wait=can_wait)
+        await read_in_turn(context, frame_id, can_wait=can_wait)
     async with context.db.transaction() as session:
         frames = {frame.id: frame for frame in await screens_of(session, frame_ids)}
     return [_as_shown(frames[frame_id]) for frame_id in frame_ids if frame_id in frames]

@@ -16,8 +16,13 @@ from workers.tasks.cores import cores
 logger = logging.getLogger(__name__)
 
 
-async def read_screen(context: Context, frame_id: str, *, can_wait: bool = False) -> None:
-    """Save the picture's lines; harmless when run again, and for a picture that was deleted."""
+async def read_screen(context: Context, frame_id: str) -> None:
+    """Save a live picture's lines; harmless when run again, and for a picture that was deleted."""
+    await read_in_turn(context, frame_id, can_wait=False)
+
+
+async def read_in_turn(context: Context, frame_id: str, *, can_wait: bool) -> None:
+    """The same; a picture that `can_wait` lets other work go first."""
     async with context.db.transaction() as session:
         frame = await session.get(ScreenFrame, frame_id)
     if frame is None or frame.lines is not None:
