@@ -67,8 +67,8 @@ async def finish_first(
 ) -> None:
     """Run an operation that another one needs, here where nobody runs it, and wait until it is done.
 
-    Waiting alone would not do: the worker that could run it may be the one that waits. Raises `Unprocessable`
-    with its reason where it fails.
+    Waiting alone would not do: the worker that could run it may be the one that waits. It ends, since
+    attempts are counted and each is under a lease. Raises `Unprocessable` with the reason where it fails.
     """
     while True:
         await run_leased(context, operation_id, handle, on_failure, told=report)

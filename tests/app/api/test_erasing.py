@@ -39,8 +39,8 @@ from workers.tasks.run_operation import run_operation
 
 Json = dict[str, Any]
 WHOLE = {
-    # Segments, mix, conversion, screen, speech, video with picture, raw, image, stray.
-    "objects": 4 + 1 + 1 + 1 + 1 + 2 + 1 + 1 + 1,
+    # Segments, mix, conversion, screen, speech, video with picture, raw, image, stray, frame of the video.
+    "objects": 4 + 1 + 1 + 1 + 1 + 2 + 1 + 1 + 1 + 1,
     "media_bytes": 4 * 1000 + 3 * 14,
     "capture_sessions": 1,
     "streams": 2,
@@ -50,7 +50,8 @@ WHOLE = {
     "images": 1,
     "utterances": 2,
     "index_records": 1,
-    "screens": 1,
+    "screens": 2,
+    "scene_collections": 1,
     "speech_chunks": 1,
     "playbacks": 5,  # of the session, a stretch, the video, the raw track, and a cut that shows a part
     "jobs": 3,  # the export that its stop asked for, and vectors of what was said
@@ -136,11 +137,13 @@ async def test_a_video_goes_alone(web: Web, client: httpx.AsyncClient, tenant: T
     async with worker(web.context):
         counts = await removed(client, f"/video/{erasable.video_id}")
     assert {name: number for name, number in counts.items() if number} == {
-        "objects": 4,
+        "objects": 5,
         "media_bytes": 28,
         "videos": 1,
         "images": 1,
         "utterances": 1,
+        "screens": 1,
+        "scene_collections": 1,
         "playbacks": 2,
         "operations": 1,
         "jobs": 1,
@@ -241,7 +244,7 @@ async def test_storage_that_is_away_for_long_only_puts_it_off(
         raise StorageUnavailable("away")
 
     monkeypatch.setattr(context.storage, "delete", away)
-    monkeypatch.setattr("workers.tasks.run_operation.RETRY_SECONDS", 0.0)
+    monkeypatch.setattr("workers.tasks.leased.RETRY_SECONDS", 0.0)
     monkeypatch.setattr("app.api.operations.HOLD_SECONDS", 10.0)
     async with worker(context):
         answer = await client.delete(session_path(erasable))

@@ -110,3 +110,43 @@ async def test_the_recogniser_has_a_core_for_each_piece_of_speech(monkeypatch: p
     ended.set()
     await asyncio.gather(hearing, picture)
     assert begun == ["speech", "picture"]
+
+
+async def settle() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_so_many_run_at_once_as_there_are_cores() -> None:
+    cores, running, most = Cores(3), 0, 0
+
+    async def work(number: int) -> None:
+        nonlocal running, most
+        async with cores.turn(can_wait=bool(number % 2)):
+            running += 1
+            most = max(most, running)
+            await asyncio.sleep(0)
+            running -= 1
+
+    await asyncio.gather(*(work(number) for number in range(30)))
+    assert (running, most) == (0, 3)
+
+
+@pytest.mark.parametrize("given", [False, True])
+async def test_who_is_cancelled_takes_no_core_along(given: bool) -> None:
+    cores = Cores(1)
+
+    async def work() -> None:
+        async with cores:
+            pass
+
+    async with cores:
+        waiting = asyncio.create_task(work())
+        await settle()
+        if not given:
+            waiting.cancel()
+    waiting.cancel()  # where it was given the turn, it does not know yet
+    await asyncio.wait({waiting})
+    assert waiting.cancelled()
+    async with asyncio.timeout(5), cores:
+        pass
