@@ -42,7 +42,6 @@ for resource in (
     subtitles,
     thumbnails,
     transcripts,
-    subtitles,
     clips,
     videos,
     images,
