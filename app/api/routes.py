@@ -53,7 +53,6 @@ for resource in (
     recorded_indexes,
     scenes,
     transcripts,
-    subtitles,
     clips,
     videos,
     images,

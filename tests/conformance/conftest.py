@@ -15,6 +15,7 @@ Every test's name begins with the number of its check.
 | 31, 32, 33, 39, 49, 62 | exports, and their pages | test_exports.py |
 | 34, 35, 36, 37 | indexing and searching a recording | test_video_search.py |
 | 65 | scenes of a recording, and indexes of what it shows and says | test_video_scenes.py |
+| 46, 64 | long jobs; transcripts, clips and subtitles of a recording | test_spoken_words.py |
 | 38, 60, 61 | the editor, and the old timeline | test_editor.py |
 | 58, 59, 68 | uploads, images and their links | test_uploads.py |
 | (Tier B) | downloads | test_downloads.py |

@@ -2,18 +2,15 @@
 
 from collections.abc import Sequence
 
-from app.base.settings import Settings
 from app.domain.transcripts.service import Spoken
 
 PAUSE_US = 1_500_000  # who pauses so long has often finished a thought
 LONGEST_US = 60_000_000
 MOST_CHARACTERS = 800  # about what a sentence engine reads of a text
-BY_PAUSES = "There is no language model, so what belongs together was told by pauses."
+BY_PAUSES = "What belongs together was told by pauses, without a language model."
 
 
-async def stretches(
-    settings: Settings, spoken: Sequence[Spoken], segmentation: str | None
-) -> tuple[list[slice], str | None]:
+def stretches(spoken: Sequence[Spoken], segmentation: str | None) -> tuple[list[slice], str | None]:
     """The parts of `spoken` that are to be found together, in order and without holes; and what was done
     without.
 

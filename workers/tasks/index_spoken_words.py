@@ -77,7 +77,7 @@ async def _keep(
 async def _save(
     context: Context, operation: Operation, lease: Lease, asset_id: str, spoken: Sequence[Spoken]
 ) -> None:
-    passages, notice = await stretches(context.settings, spoken, operation.request.get("segmentation"))
+    passages, notice = stretches(spoken, operation.request.get("segmentation"))
     async with context.db.transaction() as session:
         await replace_asset_utterances(session, asset_id, operation.id, spoken, passages)
     await embed_passages(context, asset_id)  # who searches on the next line finds by meaning too
