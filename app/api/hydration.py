@@ -7,7 +7,8 @@ from sqlalchemy import ColumnElement
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.base.errors import InvalidRequest
-from app.domain.understanding.named_indexes import all_in_scope
+from app.domain.search.hydrating import TRANSCRIPT
+from app.domain.understanding.named_indexes import all_in_scope, unnamed_in_scope
 from app.domain.understanding.records import Held, overlapping_records
 
 Json = dict[str, Any]
@@ -17,8 +18,9 @@ ALL = ("all", "*")
 async def hydrate(
     session: AsyncSession, scope: ColumnElement[bool], results: Sequence[Json], return_fields: object
 ) -> None:
-    """Give each document `metadata.indexes`, `{name: [rows that overlap it]}`.
+    """Give each document the rows of named indexes that overlap it: `metadata.indexes`, `{name: [row, …]}`.
 
+    What indexes without a name of their own hold is there already (`domain/search/hydrating`).
     `return_fields` is None for nothing, `"all"`, a name or an id, a list of them, or `{name: [field, …]}`.
     Raises `InvalidRequest` for what is none of these, and for an index that is not there.
     """
@@ -26,7 +28,8 @@ async def hydrate(
     if wanted is None or not results:
         return
     named = await all_in_scope(session, scope)
-    known = {one for index in named for one in (index.name, index.id)}
+    known = {one for index in named for one in (index.name, index.id)} | {TRANSCRIPT}
+    known |= await unnamed_in_scope(session, scope)
     for name in wanted:
         if name not in ALL and name not in known:
             raise InvalidRequest(f"return_fields: there is no index {name[:100]}", field="return_fields")
@@ -44,7 +47,7 @@ async def hydrate(
     for result in results:
         own = [row for row in rows if row.asset_id == result["video_id"]]
         for doc in result["docs"]:
-            doc["metadata"]["indexes"] = _beside(doc, own, fields)
+            doc["metadata"].setdefault("indexes", {}).update(_beside(doc, own, fields))
 
 
 def _read(return_fields: object) -> dict[str, list[str] | None] | None:

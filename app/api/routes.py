@@ -25,7 +25,6 @@ from app.api import (
     stream_understanding,
     streams,
     structured_search,
-    subtitles,
     thumbnails,
     transcripts,
     uploads,

@@ -38,6 +38,7 @@ logger = logging.getLogger(__name__)
 Json = dict[str, Any]
 DEFAULT_RESULTS = 10
 LONGEST_PASSAGE_US = 3_600_000_000
+NO_DEEPSEARCH = "Searched in one step: this server does not search deeper."
 BY_WORDS_ALONE = "Found by words alone: the server cannot compare meanings now."
 # What SDKs call kinds of indexes; anything else does not narrow the search.
 KINDS = {"spoken_word": ("spoken",), "scene": ("visual", "audio"), "visual": ("visual",), "audio": ("audio",)}
@@ -59,6 +60,7 @@ class SearchRequest(BaseModel):
     start: float | None = None
     end: float | None = None
     filter: Any = None
+    mode: str | None = None
     return_fields: Any = None
     sort_docs_on: str | None = None
     stitch: bool | None = None
@@ -168,6 +170,8 @@ class Searcher:
         self, wanted: SearchRequest, clock: Literal["unix", "asset"], *of_owner: ColumnElement[bool]
     ) -> list[Match]:
         """The account's best matches among passages for which `of_owner` holds. Raises `InvalidRequest`."""
+        if wanted.mode == "deepsearch":
+            self.warnings.append({"code": "no_deepsearch", "message": NO_DEEPSEARCH, "docs": []})
         question = Question(
             wanted.query or "",
             await self._vector(wanted),

@@ -7,6 +7,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from app.api.erasing import erase_asset
+from app.api.hydration import hydrate
 from app.api.search import AppSearcher, SearchRequest, as_v2, check_indexed
 from app.api.shapes import asset_shape
 from app.base.errors import InvalidRequest
@@ -109,6 +110,7 @@ async def search_v2(
 ) -> Json:
     asset = await _indexed(session, caller, video_id)
     results = await searcher.in_assets(Asset.id == asset.id, wanted)
+    await hydrate(session, Asset.id == asset.id, results, wanted.return_fields)
     return success(as_v2(results, searcher.warnings))
 
 
@@ -126,6 +128,7 @@ async def search_collection_v2(
 ) -> Json:
     collection = await get_collection(session, caller.account_id, collection_id)
     results = await searcher.in_assets(Asset.collection_id == collection.id, wanted)
+    await hydrate(session, Asset.collection_id == collection.id, results, wanted.return_fields)
     return success(as_v2(results, searcher.warnings))
 
 

@@ -7,6 +7,7 @@ from sqlalchemy import (
     ColumnElement,
     CursorResult,
     Text,
+    and_,
     any_,
     cast,
     delete,
@@ -272,6 +273,8 @@ async def remove_rows(session: AsyncSession, operation: Operation) -> Json:
                     _among(Operation.request["capture_session_id"].astext, sessions),
                     _among(Operation.request["asset_id"].astext, assets),
                     _among(Operation.id, request["download_ids"]),
+                    # Answers about a whole collection may quote any of these.
+                    and_(Operation.kind == OperationKind.ANSWER_QUESTION.value, Operation.status == "done"),
                 ),
             ),
         ),

@@ -96,7 +96,7 @@ def _give(
     for match, into in zip(matches, found, strict=True):
         of_owner = (owner.stream_id, owner.asset_id) == (match.stream_id, match.asset_id)
         if of_owner and row.start_us < match.end_us and row.end_us > match.start_us:
-            into.setdefault(name, []).append(times | held)
+            into.setdefault(name, []).append(times | {"data": held})
 
 
 def _chosen(held: Json, fields: Sequence[str] | None) -> Json:

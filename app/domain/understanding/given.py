@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from app.base.errors import InvalidRequest
 from app.base.ids import new_id
 from app.domain.assets.models import Asset
-from app.domain.indexes.models import SceneIndex
-from app.domain.indexes.service import Found, keep_record
+from app.domain.indexes.models import IndexRecord, SceneIndex
+from app.domain.passages.service import Findable, add_passages
 from app.domain.search.fields import METADATA
 from app.domain.understanding.fields import Schema
 
@@ -88,16 +89,34 @@ async def keep_given(
     session.add(output)
     await session.flush()
     semantic = [field for field, shape in schema.items() if "semantic" in shape["groups"]]
+    rows: list[Json] = []
+    found: list[Findable] = []
     for record in records:
         text = " ".join(part for field in semantic for part in _texts(record.data, field.split(".")))
-        found = Found(
-            f"given:{record.id}",
-            record.start_us,
-            record.end_us,
-            text[:MAX_TEXT_CHARACTERS],
-            {METADATA: record.data},
+        row: Json = {
+            "id": new_id("rec"),
+            "index_id": output.id,
+            "source_id": f"given:{record.id}",
+            "start_us": record.start_us,
+            "end_us": record.end_us,
+            "text": text[:MAX_TEXT_CHARACTERS],
+            "details": {METADATA: record.data},
+        }
+        rows.append(row)
+        found.append(
+            Findable(
+                asset.account_id,
+                output.kind,
+                record.start_us,
+                record.end_us,
+                [row["text"]],
+                asset_id=asset.id,
+                record_id=row["id"],
+                index_id=output.id,
+            )
         )
-        await keep_record(session, output, found)
+    await session.execute(insert(IndexRecord), rows)
+    await add_passages(session, found)
     return output
 
 

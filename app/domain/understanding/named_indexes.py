@@ -170,6 +170,18 @@ async def all_in_scope(session: AsyncSession, which_assets: ColumnElement[bool])
     return list(rows)
 
 
+async def unnamed_in_scope(session: AsyncSession, which_assets: ColumnElement[bool]) -> set[str]:
+    """Names and ids of the indexes of these assets that make records themselves, as many of them."""
+    rows = await session.execute(
+        select(SceneIndex.id, SceneIndex.name)
+        .join(Asset, Asset.id == SceneIndex.asset_id)
+        .where(which_assets, Asset.deleted_at.is_(None))
+        .order_by(SceneIndex.created_at.desc())
+        .limit(MOST_IN_SCOPE)
+    )
+    return {one for row in rows for one in row}
+
+
 async def named_in_scope(
     session: AsyncSession,
     which_assets: ColumnElement[bool],

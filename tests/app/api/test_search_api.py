@@ -217,7 +217,7 @@ async def test_docs_are_sorted_stitched_and_hold_what_is_asked_for(
         (8.0, 9.5, "The budget is fine."),
     ]
     held = [doc["metadata"]["indexes"] for doc in await docs(return_fields={"transcript": ["text"]})]
-    assert held[0] == {"transcript": [{"start": 3.0, "end": 4.5, "text": "Budget and plans."}]}
+    assert held[0] == {"transcript": [{"start": 3.0, "end": 4.5, "data": {"text": "Budget and plans."}}]}
     assert all("indexes" not in doc["metadata"] for doc in await docs())
     for wrong, field in (
         ({"sort_docs_on": "colour"}, "sort_docs_on"),
@@ -246,7 +246,7 @@ async def test_records_of_indexes_beside_what_was_said(
         answer = data(await client.post(f"/rtstream/{opened['display:1']}/search", json=wanted))
         assert set(answer["results"][0]["metadata"]["indexes"]) == held
     (row,) = answer["results"][0]["metadata"]["indexes"]["screens"]
-    assert row == {"start": AT_US / 1e6, "end": AT_US / 1e6 + 10, "app": "Sheets"}
+    assert row == {"start": AT_US / 1e6, "end": AT_US / 1e6 + 10, "data": {"app": "Sheets"}}
 
 
 async def test_titles_are_found_by_words_and_by_meaning(

@@ -265,8 +265,12 @@ async def test_meaning_is_searched_within_the_named_indexes(client: httpx.AsyncC
     assert data(await client.post(f"{video}/semantic-search", json=intro))["results"] == []
     (everywhere,) = data(await client.post(f"{video}/semantic-search", json={"query": "price"}))["results"]
     assert len(everywhere["docs"]) == 2
-    found = data(await client.post(f"{video}/search/v2", json={"query": "price", "mode": "deepsearch"}))
+    deep = {"query": "price", "mode": "deepsearch", "return_fields": "segments"}
+    found = data(await client.post(f"{video}/search/v2", json=deep))
     assert (found["response_type"], len(found["results"][0]["docs"])) == ("shots", 2)
+    beside = [doc["metadata"]["indexes"] for doc in found["results"][0]["docs"] if doc["start"] == 8]
+    assert beside[0]["segments"][0]["data"]["label"] == "demo"
+    assert "no_deepsearch" in {warning["code"] for warning in found["warnings"]}
 
 
 async def test_a_question_is_answered_with_quotations(
