@@ -14,6 +14,7 @@ import asyncio
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +75,7 @@ def measure(folder: Path, *, quick: bool, seconds: float, stages: bool) -> bool:
             print(before.described())
             for speaking, showing in QUICK_RUNS if quick else RUNS:
                 name = _named(speaking, showing)
-                used = _cpu_seconds(stack)
+                used, begun = _cpu_seconds(stack), time.monotonic()
                 heard = asyncio.run(run_streams(stack, speaking=speaking, showing=showing, seconds=seconds))
                 latency = latency_of(heard, asyncio.run(take_notes(database_url)))
                 found[speaking, showing] = latency
@@ -82,7 +83,7 @@ def measure(folder: Path, *, quick: bool, seconds: float, stages: bool) -> bool:
                 for line in _described(latency, before):
                     print(f"    {line}")
                 if stages:
-                    _print_stages(latency, used, _cpu_seconds(stack), seconds)
+                    _print_stages(latency, used, _cpu_seconds(stack), time.monotonic() - begun)
             live = asyncio.run(work_off(settings, before.utterances))
             batch = (before.batch + measure_batch(before.utterances)) / 2
             print(f"live throughput {live:.1f} x real time; the bare engine's batch {batch:.1f} x")
