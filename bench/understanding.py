@@ -12,6 +12,7 @@ on four streams is worked off, against the bare engine's batch: as many threads 
 import argparse
 import asyncio
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -178,6 +179,7 @@ def main() -> int:
     parser.add_argument("--stages", action="store_true", help="print where the time goes")
     parser.add_argument("--goal", action="store_true", help="exit with 1 where a goal is missed")
     wanted = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is ended
     seconds = wanted.seconds or (10.0 if wanted.quick else 30.0)
     with tempfile.TemporaryDirectory(prefix="bench-understanding-") as folder:
         met = measure(Path(folder), quick=wanted.quick, seconds=seconds, stages=wanted.stages)
