@@ -12,8 +12,10 @@ on four streams is worked off, against the bare engine's batch: as many threads 
 import argparse
 import asyncio
 import os
+import signal
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +76,7 @@ def measure(folder: Path, *, quick: bool, seconds: float, stages: bool) -> bool:
             print(before.described())
             for speaking, showing in QUICK_RUNS if quick else RUNS:
                 name = _named(speaking, showing)
-                used = _cpu_seconds(stack)
+                used, begun = _cpu_seconds(stack), time.monotonic()
                 heard = asyncio.run(run_streams(stack, speaking=speaking, showing=showing, seconds=seconds))
                 latency = latency_of(heard, asyncio.run(take_notes(database_url)))
                 found[speaking, showing] = latency
@@ -82,7 +84,7 @@ def measure(folder: Path, *, quick: bool, seconds: float, stages: bool) -> bool:
                 for line in _described(latency, before):
                     print(f"    {line}")
                 if stages:
-                    _print_stages(latency, used, _cpu_seconds(stack), seconds)
+                    _print_stages(latency, used, _cpu_seconds(stack), time.monotonic() - begun)
             live = asyncio.run(work_off(settings, before.utterances))
             batch = (before.batch + measure_batch(before.utterances)) / 2
             print(f"live throughput {live:.1f} x real time; the bare engine's batch {batch:.1f} x")
@@ -177,6 +179,7 @@ def main() -> int:
     parser.add_argument("--stages", action="store_true", help="print where the time goes")
     parser.add_argument("--goal", action="store_true", help="exit with 1 where a goal is missed")
     wanted = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is ended
     seconds = wanted.seconds or (10.0 if wanted.quick else 30.0)
     with tempfile.TemporaryDirectory(prefix="bench-understanding-") as folder:
         met = measure(Path(folder), quick=wanted.quick, seconds=seconds, stages=wanted.stages)

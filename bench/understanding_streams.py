@@ -96,11 +96,11 @@ async def run_streams(stack: RunningStack, *, speaking: int, showing: int, secon
                 publication = await _show(driver, heard, shown[number - speaking], connection_id)
             opened.push_async_callback(publication.publisher.close)
         await asyncio.sleep(seconds + AFTERWARDS_SECONDS)
-        await _until_understood(stack)
         for driver in drivers:
             await driver.stop()
         for driver in drivers:
             await driver.wait_for("stopped", "exported")
+        await _until_understood(stack)
     return heard
 
 
@@ -170,7 +170,7 @@ async def _published(driver: CaptureDriver, channel: Json, track: EncodedTrack) 
 def _said(shift: float, seconds: float) -> tuple[EncodedTrack, list[Utterance]]:
     """Read speech, over and over, from `shift` of it on, and its utterances; then silence, which ends the
     last of them."""
-    silence = np.zeros(round((AFTERWARDS_SECONDS + UNDERSTOOD_SECONDS) * OPUS_RATE_HZ), np.float32)
+    silence = np.zeros(round(3 * AFTERWARDS_SECONDS * OPUS_RATE_HZ), np.float32)
     sound = np.concatenate([_speech(OPUS_RATE_HZ, shift, seconds), silence])
     cutter = UtteranceCutter()
     said = cutter.feed(_speech(SAMPLE_RATE_HZ, shift, seconds), 0) + cutter.flush()
