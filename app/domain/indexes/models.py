@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from pgvector.sqlalchemy import HALFVEC
-from sqlalchemy import CheckConstraint, Computed, ForeignKey, Index, func
+from sqlalchemy import CheckConstraint, Computed, ForeignKey, Index, func, text
 from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -82,7 +82,7 @@ class IndexWindow(Created, Base):
     """A stretch of a stream that waits to become records; the row goes when it has.
 
     `frames` are the ids of the pictures shown in it, in order; the first may be older than the window. From
-    `due_at` on housekeeping rings for it.
+    `due_at` on housekeeping rings for it. It `is_ready` once nothing that it is made of is on its way.
     """
 
     __tablename__ = "index_windows"
@@ -95,6 +95,7 @@ class IndexWindow(Created, Base):
     frames: Mapped[list[Any]]
     attempts: Mapped[int] = mapped_column(default=0)
     due_at: Mapped[datetime] = mapped_column(index=True)
+    is_ready: Mapped[bool] = mapped_column(server_default=text("true"))
 
 
 class IndexRecord(Created, Base):

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pgvector import HalfVector
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -16,6 +16,7 @@ from app.domain.passages.service import PictureVector
 
 # So long after a stretch of time has ended its last utterance has ended, and has its words.
 WORDS_LATE_US = 8_000_000
+_TURNS = 0x69647877  # the first key of the advisory locks by which an index's windows take turns
 
 
 async def add_screen(
@@ -70,6 +71,7 @@ async def add_window(
             end_us=end_us,
             frames=list(frame_ids),
             due_at=not_before or utc_now() + timedelta(seconds=RING_AGAIN_SECONDS),
+            is_ready=not_before is None,
         )
         .on_conflict_do_nothing(index_elements=["index_id", "start_us"])
         .returning(IndexWindow.id)
@@ -145,6 +147,27 @@ async def screens_of(session: AsyncSession, frame_ids: Sequence[str]) -> list[Sc
     return list(rows)
 
 
+async def take_turn(session: AsyncSession, index_id: str) -> bool:
+    """Whether the index is the caller's until its transaction ends, rather than another job's.
+
+    So records come in the order of their windows, each knows the one before, and an index that is behind
+    takes one job's thread.
+    """
+    mine = select(func.pg_try_advisory_xact_lock(_TURNS, func.hashtext(index_id)))
+    return bool(await session.scalar(mine))
+
+
+async def next_window(session: AsyncSession, index_id: str) -> IndexWindow | None:
+    """The oldest window of the index that is ready."""
+    window: IndexWindow | None = await session.scalar(
+        select(IndexWindow)
+        .where(IndexWindow.index_id == index_id, IndexWindow.is_ready)
+        .order_by(IndexWindow.start_us)
+        .limit(1)
+    )
+    return window
+
+
 async def forget_window(session: AsyncSession, window_id: str) -> None:
     """The window has become its record."""
     await session.execute(delete(IndexWindow).where(IndexWindow.id == window_id))
@@ -156,7 +179,7 @@ async def ring_due_windows(session: AsyncSession) -> None:
     waiting = await session.scalars(
         update(IndexWindow)
         .where(IndexWindow.due_at <= now)
-        .values(due_at=now + timedelta(seconds=RING_AGAIN_SECONDS))
+        .values(due_at=now + timedelta(seconds=RING_AGAIN_SECONDS), is_ready=True)
         .returning(IndexWindow.id)
     )
     for window_id in waiting.all():

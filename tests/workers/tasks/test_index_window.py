@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 
 from app.base.ids import new_id, utc_now
 from app.domain.indexes.models import IndexRecord, IndexWindow, ScreenFrame
-from app.domain.indexes.windows import add_screen, add_window, ring_due_windows
+from app.domain.indexes.windows import add_screen, add_window, ring_due_windows, take_turn
 from app.domain.outbox.models import OutboxMessage
 from app.process import Context
 from app.storage.keys import screen_key
@@ -210,3 +210,22 @@ async def test_two_that_want_a_picture_at_once_have_it_read_once(
     frame_id = await indexed.picture(BUILD, 0)
     await asyncio.gather(*(read_screen(indexed.context, frame_id) for _ in range(3)))
     assert (len(read), await texts_read(indexed)) == (1, [True])
+
+
+async def test_windows_of_an_index_are_taken_in_their_order_and_one_at_a_time(indexed: Indexed) -> None:
+    frame_id = await indexed.picture(BUILD, 0)
+    first, second = await indexed.window(0, frame_id), await indexed.window(10, frame_id)
+    await clear_jobs(indexed.context)
+    async with indexed.context.db.transaction() as other:
+        assert await take_turn(other, indexed.index_id)
+        await index_window(indexed.context, second)
+        assert await indexed.records() == []
+    await index_window(indexed.context, second)  # the ring for the first was lost, say
+    (record,) = await indexed.records()
+    assert record.start_us == AT_US
+    assert await jobs_of(indexed.context, "index_window") == [second]
+    await index_window(indexed.context, first)
+    assert len(await indexed.records()) == 1
+    await index_window(indexed.context, second)
+    assert len(await indexed.records()) == 2
+    assert await jobs_of(indexed.context, "index_window") == [second]
