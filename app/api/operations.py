@@ -29,8 +29,12 @@ LOOK_SECONDS = 0.1
 
 
 class OperationFailed(CaptureError):
-    status = 500
-    code = "operation_failed"
+    """Why an operation failed, with the status of the failure where it is what was asked for."""
+
+    def __init__(self, operation: Operation) -> None:
+        message = operation.error or "the operation failed"
+        super().__init__(message, code=operation.error_code or "operation_failed")
+        self.status = operation.error_status or 500
 
 
 Shape = Callable[[Operation], Awaitable[Json]]
@@ -72,7 +76,7 @@ async def poll(operation_id: str, caller: ServerCaller, context: AppContext) -> 
 
 async def _finished(context: Context, operation: Operation, shape: Shape | None) -> Json | JSONResponse:
     if operation.status == "failed":
-        return failure(OperationFailed(operation.error or "the operation failed"))
+        return failure(OperationFailed(operation))
     return success(await (shape(operation) if shape else _result(context, operation)))
 
 

@@ -28,12 +28,13 @@ _LETTERS = re.compile(r"[^\W\d_]{3,}")
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A screen and what is written on it; `at_us` on its owner's clock."""
+    """A screen and what is written on it, as far as it `is_read`; `at_us` on its owner's clock."""
 
     frame_id: str
     at_us: int
     lines: Sequence[ScreenLine]
     height: int
+    is_read: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +61,9 @@ def describe_screens(
     passed = _new([*known, *(line.text for line in last.lines)], _texts_of(shown[:-1]))
     rest = [line for line in lines if line is not title and line not in headings]
     chosen = _chosen(rest, set(appeared) if before else set(), closeness)
-    unchanged = before is not None and not appeared and not passed
+    unchanged = last.is_read and before is not None and before.is_read and not appeared and not passed
     sentences = [
-        _opening(title, headings, unchanged=unchanged),
+        _opening(title, headings, unchanged=unchanged) if last.is_read else "The screen has not been read.",
         _listing("It reads", [line.text for line in chosen]),
         _listing("New is", appeared[:MOST_NEW]) if before and not unchanged else "",
         _listing("Shown in between", passed[:MOST_NEW]),

@@ -136,7 +136,7 @@ async def _shown(context: Context, frame_ids: Sequence[str], *, can_wait: bool, 
 
 def _as_shown(frame: ScreenFrame) -> Shown:
     lines = [ScreenLine(**line) for line in frame.lines or ()]
-    return Shown(frame.id, frame.at_us, lines, frame.height)
+    return Shown(frame.id, frame.at_us, lines, frame.height, is_read=frame.lines is not None)
 
 
 async def _describe(

@@ -91,11 +91,14 @@ async def _has_failed(
     expected = error if isinstance(error, CaptureError) else None
     retry = RETRY_SECONDS if expected is None or expected.retryable else None
     logger.error("%s %s failed", operation.kind, operation.id, exc_info=error if expected is None else None)
-    message = expected.message if expected else "internal error"
     try:
         async with context.db.transaction() as session:
             return await operations.fail(
-                session, operation.id, worker=lease.worker, message=message, retry_in_seconds=retry
+                session,
+                operation.id,
+                worker=lease.worker,
+                error=expected or CaptureError("internal error"),
+                retry_in_seconds=retry,
             )
     except LeaseLost:  # it was deleted, or is another's: how it ends is none of this run's business
         return False

@@ -8,7 +8,7 @@ from datetime import timedelta
 from app.base.ids import utc_now
 from app.domain.indexes.models import ScreenFrame
 from app.domain.indexes.windows import save_lines
-from app.engines.contract import EngineError
+from app.engines.contract import EngineError, ModelMissing
 from app.process import Context
 from app.storage.contract import ObjectMissing
 from workers.engines.contract import ScreenLine
@@ -41,18 +41,22 @@ async def read_screen(context: Context, frame_id: str, *, can_wait: bool = False
             return
         if frame.lines is None:  # else by another job, while this one waited
             lines = await _read(context, frame.storage_key, can_wait=can_wait)
-            async with context.db.transaction() as session:
-                await save_lines(session, frame_id, [asdict(line) for line in lines])
+            if lines is not None:
+                async with context.db.transaction() as session:
+                    await save_lines(session, frame_id, [asdict(line) for line in lines])
     await see_pictures(context, [frame_id], can_wait=can_wait)
 
 
-async def _read(context: Context, storage_key: str, *, can_wait: bool) -> list[ScreenLine]:
-    """The lines; none where the picture cannot be read, now or ever: an index goes on without it."""
+async def _read(context: Context, storage_key: str, *, can_wait: bool) -> list[ScreenLine] | None:
+    """The lines; none where the picture cannot be read, now or ever: an index goes on without it. None where
+    there is nothing to read it with."""
     engine = open_screen_text_engine(context.settings)
     try:
         picture = b"".join([block async for block in context.storage.read(storage_key)])
         async with cores.turn(can_wait=can_wait):
             return await asyncio.to_thread(engine.read, picture)
+    except ModelMissing:
+        return None  # said once, by whoever warms the engines
     except (ObjectMissing, EngineError) as error:
         logger.warning("a screen was not read: %s", type(error).__name__)
         return []

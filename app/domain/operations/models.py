@@ -36,3 +36,6 @@ class Operation(Created, Base):
     rung_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     result: Mapped[dict[str, Any] | None]
     error: Mapped[str | None]
+    # What the wire answers where the failure is what was asked for, rather than ours.
+    error_code: Mapped[str | None]
+    error_status: Mapped[int | None]

@@ -9,7 +9,7 @@ from sqlalchemy import and_, delete, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from app.base.errors import Conflict, InvalidRequest, NotFound
+from app.base.errors import CaptureError, Conflict, InvalidRequest, NotFound
 from app.base.ids import new_id, utc_now
 from app.domain.operations.callbacks import tell_of_failure
 from app.domain.operations.models import Operation
@@ -88,6 +88,7 @@ async def restart_operation(session: AsyncSession, operation: Operation) -> None
     """Run a finished or failed operation again from its start."""
     operation.status, operation.percentage, operation.attempts = "pending", 0, 0
     operation.result = operation.error = operation.leased_by = operation.leased_until = None
+    operation.error_code = operation.error_status = None
     await enqueue(session, Job.RUN_OPERATION, operation.id)
 
 
@@ -173,7 +174,12 @@ async def finish(session: AsyncSession, operation_id: str, *, worker: str, resul
 
 
 async def fail(
-    session: AsyncSession, operation_id: str, *, worker: str, message: str, retry_in_seconds: float | None
+    session: AsyncSession,
+    operation_id: str,
+    *,
+    worker: str,
+    error: CaptureError,
+    retry_in_seconds: float | None,
 ) -> bool:
     """Keep why it failed; with `retry_in_seconds` it runs again then, as long as attempts are left.
 
@@ -181,7 +187,9 @@ async def fail(
     """
     await extend_lease(session, operation_id, worker=worker, seconds=0, percentage=0)
     operation = await session.get_one(Operation, operation_id)
-    operation.error, operation.leased_by = message, None
+    operation.error, operation.leased_by = error.message, None
+    if error.status < 500:
+        operation.error_code, operation.error_status = error.code, error.status
     if retry_in_seconds is not None and operation.attempts < MAX_ATTEMPTS:
         operation.status = "pending"
         operation.leased_until = utc_now() + timedelta(seconds=retry_in_seconds)

@@ -14,6 +14,7 @@ from app.base.ids import new_id, utc_now
 from app.domain.indexes.models import IndexRecord, IndexWindow, ScreenFrame
 from app.domain.indexes.windows import add_screen, add_window, ring_due_windows, take_turn
 from app.domain.outbox.models import OutboxMessage
+from app.engines.contract import ModelMissing
 from app.process import Context
 from app.storage.keys import screen_key
 from tests.fixtures.desktops import Picture, desktop
@@ -229,3 +230,20 @@ async def test_windows_of_an_index_are_taken_in_their_order_and_one_at_a_time(in
     await index_window(indexed.context, second)
     assert len(await indexed.records()) == 2
     assert await jobs_of(indexed.context, "index_window") == [second]
+
+
+async def test_what_nothing_can_read_is_not_said_to_show_no_text(
+    indexed: Indexed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Missing:
+        def read(self, picture: bytes) -> list[ScreenLine]:
+            raise ModelMissing("not installed")
+
+    frame_id = await indexed.picture(BUILD, 0)
+    with monkeypatch.context() as patched:
+        patched.setattr(reading, "open_screen_text_engine", lambda settings: Missing())
+        await index_window(indexed.context, await indexed.window(0, frame_id))
+    await index_window(indexed.context, await indexed.window(10, frame_id))  # it was installed meanwhile
+    unread, read = await indexed.records()
+    assert unread.text == "The screen has not been read."
+    assert read.text.startswith("The screen still shows “Terminal")

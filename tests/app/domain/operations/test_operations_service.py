@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from app.base.errors import NotFound
+from app.base.errors import NotFound, Unavailable, Unprocessable
 from app.base.ids import utc_now
 from app.domain.operations import service as operations
 from app.domain.operations.models import Operation
@@ -82,7 +82,9 @@ async def test_a_lease_that_ran_out_is_taken_over_and_its_first_holder_saves_not
         await finish("first")
     with pytest.raises(LeaseLost):
         async with context.db.transaction() as session:
-            await operations.fail(session, operation_id, worker="first", message="x", retry_in_seconds=None)
+            await operations.fail(
+                session, operation_id, worker="first", error=Unavailable("x"), retry_in_seconds=None
+            )
     await finish("second")
     done = await row(context, operation_id)
     assert (done.status, done.result, done.percentage) == ("done", {"by": "second"}, 100)
@@ -108,22 +110,28 @@ async def test_a_failure_is_tried_again_later_and_in_the_end_given_up(
         assert await take(context, operation_id, "worker") is not None
         async with context.db.transaction() as session:
             final = await operations.fail(
-                session, operation_id, worker="worker", message=f"try {attempt}", retry_in_seconds=60
+                session,
+                operation_id,
+                worker="worker",
+                error=Unavailable(f"try {attempt}"),
+                retry_in_seconds=60,
             )
         assert final == (attempt == MAX_ATTEMPTS)
         assert await take(context, operation_id, "eager") is None  # not before its time
         await change(context, leased_until=utc_now() - timedelta(seconds=1))
     failed = await row(context, operation_id)
     assert (failed.status, failed.error) == ("failed", f"try {MAX_ATTEMPTS}")
+    assert failed.error_status is None  # ours
 
 
 async def test_a_failure_that_no_retry_helps_is_final(context: Context, operation_id: str) -> None:
     await take(context, operation_id, "worker")
     async with context.db.transaction() as session:
         assert await operations.fail(
-            session, operation_id, worker="worker", message="bad input", retry_in_seconds=None
+            session, operation_id, worker="worker", error=Unprocessable("bad input"), retry_in_seconds=None
         )
-    assert (await row(context, operation_id)).status == "failed"
+    failed = await row(context, operation_id)
+    assert (failed.status, failed.error_code, failed.error_status) == ("failed", "unprocessable", 422)
 
 
 async def test_an_operation_that_kills_its_workers_is_given_up(context: Context, operation_id: str) -> None:
