@@ -29,17 +29,9 @@ def upgrade() -> None:
         )
     op.add_column('screen_frames', sa.Column('picture_vector', pgvector.sqlalchemy.HALFVEC(), nullable=True))
     op.add_column('screen_frames', sa.Column('picture_space', sa.String(), nullable=True))
-    op.add_column('scene_indexes', sa.Column('engines_notice', sa.String(), nullable=True))
-    op.add_column('operations', sa.Column('error_code', sa.String(), nullable=True))
-    op.add_column('operations', sa.Column('error_status', sa.Integer(), nullable=True))
-    op.add_column('index_windows', sa.Column('is_ready', sa.Boolean(), server_default=sa.text('true'), nullable=False))
 
 
 def downgrade() -> None:
-    op.drop_column('index_windows', 'is_ready')
-    op.drop_column('operations', 'error_status')
-    op.drop_column('operations', 'error_code')
-    op.drop_column('scene_indexes', 'engines_notice')
     op.drop_column('screen_frames', 'picture_space')
     op.drop_column('screen_frames', 'picture_vector')
     for dimensions in (384, 512):
