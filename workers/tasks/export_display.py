@@ -4,7 +4,6 @@ import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from app.base.errors import Unavailable
 from app.domain.assets.links import Links
 from app.domain.assets.models import Asset
 from app.domain.assets.service import StoredFile
@@ -16,32 +15,21 @@ from app.media.export import ExportedFile, RecordedSegment, RecordedTrack, expor
 from app.media.frames import Codec
 from app.process import Context
 from workers.tasks.lease import Lease
+from workers.tasks.once_planned import once_planned
 from workers.tasks.scratch import scratch_folder
 from workers.tasks.store_media import store_media
 
-SESSION_SECONDS = 60.0
-POLL_SECONDS = 0.5
-
 
 async def export_display(context: Context, operation: Operation, lease: Lease) -> None:
-    """Make the file of two that are there already, then register it."""
-    planned = await _planned(context, operation)
+    """Make the file of two that are there once the session's own export is, then register it."""
+    planned = await once_planned(
+        context, operation, plan_display, meanwhile="the session is still being exported"
+    )
     file = await _make(context, operation, planned, lease)
     async with context.db.transaction() as session:
         asset = await finish_display(session, operation, planned, file)
         await operations.finish(session, operation.id, worker=lease.worker, result={"video_id": asset.id})
         await tell_listeners(session, operation.id, asset, Links(context.settings))
-
-
-async def _planned(context: Context, operation: Operation) -> DisplayExport:
-    """Wait for the session's own export, which is under way."""
-    for _ in range(round(SESSION_SECONDS / POLL_SECONDS)):
-        async with context.db.transaction() as session:
-            planned = await plan_display(session, operation)
-        if planned is not None:
-            return planned
-        await asyncio.sleep(POLL_SECONDS)
-    raise Unavailable("the session is still being exported")
 
 
 async def _make(context: Context, operation: Operation, planned: DisplayExport, lease: Lease) -> StoredFile:

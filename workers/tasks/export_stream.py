@@ -4,7 +4,6 @@ import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from app.base.errors import Unavailable
 from app.domain.assets.service import StoredFile
 from app.domain.exports.streams import StreamExport, finish_stream_export, plan_stream_export
 from app.domain.operations import service as operations
@@ -15,30 +14,20 @@ from app.media.frames import Codec
 from app.process import Context
 from workers.tasks.lease import Lease
 from workers.tasks.local_tracks import local_track
+from workers.tasks.once_planned import once_planned
 from workers.tasks.scratch import scratch_folder
 from workers.tasks.store_media import store_media
-
-STORED_SECONDS = 60.0
-POLL_SECONDS = 0.25
 
 
 async def export_stream(context: Context, operation: Operation, lease: Lease) -> None:
     """Wait until all of the stream is stored, make the file, then register it."""
-    planned = await _planned(context, operation)
+    planned = await once_planned(
+        context, operation, plan_stream_export, meanwhile="what the stream recorded is not stored yet"
+    )
     file = await _make(context, operation, planned, lease)
     async with context.db.transaction() as session:
         asset = await finish_stream_export(session, operation, planned, file)
         await operations.finish(session, operation.id, worker=lease.worker, result={"asset_id": asset.id})
-
-
-async def _planned(context: Context, operation: Operation) -> StreamExport:
-    for _ in range(round(STORED_SECONDS / POLL_SECONDS)):
-        async with context.db.transaction() as session:
-            planned = await plan_stream_export(session, operation)
-        if planned is not None:
-            return planned
-        await asyncio.sleep(POLL_SECONDS)
-    raise Unavailable("what the stream recorded is not stored yet")
 
 
 async def _make(context: Context, operation: Operation, planned: StreamExport, lease: Lease) -> StoredFile:
