@@ -57,7 +57,8 @@ CHECKS = (
 )
 # Two at a time, each with servers of its own: most tests wait rather than work. The tests of a file share
 # captures, so it stays in one piece. `-n0` runs them one by one.
-SPLIT = ("-n", "2", "--dist", "loadfile")
+# Most of the time tests wait for media, which is made as fast as it is played: three on two cores.
+SPLIT = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "loadfile")
 ALONE = ("-n", "0", "--last-failed", "--last-failed-no-failures", "none")
 TESTS_FAILED = 1  # pytest's status; others say that it was interrupted, or could not run
 FIXES = (("ruff", "check", "--fix", "."), ("ruff", "format", "."))
@@ -233,7 +234,7 @@ def run_all(steps: tuple[tuple[str, ...], ...]) -> None:
 
 
 def run_tests(*arguments: str) -> None:
-    """Two tests at a time; what fails then is run once more, alone, and has failed if it fails again.
+    """Several tests at a time; what fails then is run once more, alone, and has failed if it fails again.
 
     Tests of live media need time on a core that the other one may have taken. The first failure stays in
     what is printed.

@@ -23,3 +23,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker("models"):
             item.add_marker(pytest.mark.skip(reason="downloads 1.1 GB: --models runs it"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole files go to one worker of several: those that take minutes come first, or one runs on alone."""
+    items.sort(key=lambda item: not {"flows", "conformance"} & set(item.path.parts))

@@ -238,7 +238,6 @@ def test_checks_41_and_42_a_node_program(
         seen = program.rest()
     # Lifecycle frames carry both `event` and `data.status`.
     lifecycle = [one for one in seen if one.startswith("capture_session.")]
-    assert lifecycle == [
-        f"capture_session.{status} {status}"
-        for status in ("starting", "active", "stopping", "stopped", "exported")
-    ]
+    way = ("created", "starting", "active", "stopping", "stopped", "exported")
+    # The first may be over before the program listens.
+    assert lifecycle in ([f"capture_session.{status} {status}" for status in way[at:]] for at in (0, 1))

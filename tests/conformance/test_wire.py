@@ -27,7 +27,15 @@ SLASHED = [
 ]
 # Where a POST is served: a body with one wrong field, so that a lost body shows.
 REFUSED: Mapping[str, Any] = {
+    "/collection/{collection}/search/title/": {"query": 1},
     "/video/{video}/index/": {"language_code": 1},
+    "/video/{video}/index/scene/": {"prompt": 1},
+    "/video/{video}/scenes/": {"extraction_type": 1},
+    "/video/{video}/workflow/": {"type": 1},
+    "/video/{video}/transcription/": {"language_code": 1},
+    "/video/{video}/scene/s-1/describe/": {"prompt": 1},
+    "/video/{video}/frame/f-1/describe/": {"prompt": 1},
+    "/audio/{audio}/transcription/": {"language_code": 1},
     "/video/{video}/search/": {"top_k": "all"},
     "/video/{video}/stream/": {"timeline": "all of it"},
     "/compile/": [{"video_id": "m-1", "shots": "all of it"}],

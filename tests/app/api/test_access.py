@@ -10,8 +10,11 @@ from sqlalchemy import select, text
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from app.base.db import Base
+from app.base.ids import new_id
 from app.domain.accounts.models import ApiKey, ClientToken
+from app.domain.indexes.models import ScreenFrame
 from app.domain.operations.service import OperationKind, request_operation
+from app.domain.scenes.models import Scene, SceneCollection
 from app.domain.streams.models import Stream
 from app.domain.understanding.analyzers import read_analyzers
 from app.domain.understanding.service import understand_stream
@@ -92,6 +95,9 @@ class Owned:
             ("post", "/collection/{collection_id}/search/v2"): {"query": "x"},
             ("post", "/video/{video_id}/search"): {"query": "x"},
             ("post", "/video/{video_id}/search/v2"): {"query": "x"},
+            ("post", "/collection/{collection_id}/search/title"): {"query": "x"},
+            ("post", "/video/{video_id}/clip"): {"prompt": "x"},
+            ("post", "/video/{video_id}/workflow"): {"type": "add_subtitles"},
             ("post", "/compile"): [{"video_id": asset_id, "shots": [[0, 1]]}],
             ("post", "/editor"): {"timeline": timeline},
             ("post", "/timeline"): {"timeline": [{"asset_id": asset_id}]},
@@ -156,7 +162,36 @@ async def owned(web: Web, owner: Tenant) -> Owned:
         path_ids[f"{kind}_id"] = (await make_asset(web.context, owner, kind=kind)).id
     path_ids["asset_id"] = path_ids["video_id"]
     path_ids["delivery_id"] = await _delivery(web.context, owner)
+    path_ids |= await _scene(web.context, owner, path_ids["video_id"])
     return Owned(owner, path_ids)
+
+
+async def _scene(context: Context, owner: Tenant, video_id: str) -> dict[str, str]:
+    """A scene of the video, with its collection and its picture."""
+    ids = {"scene_collection_id": new_id("scc"), "scene_id": new_id("scn"), "frame_id": new_id("frm")}
+    frame = ScreenFrame(
+        id=ids["frame_id"], asset_id=video_id, storage_key="a/frame", at_us=0, width=2, height=2
+    )
+    collection = SceneCollection(
+        id=ids["scene_collection_id"],
+        account_id=owner.account_id,
+        asset_id=video_id,
+        extraction={"type": "time", "config": {}},
+        digest="one",
+        status="ready",
+    )
+    scene = Scene(
+        id=ids["scene_id"],
+        scene_collection_id=collection.id,
+        start_us=0,
+        end_us=1,
+        frames=[{"frame_id": frame.id, "at_us": 0}],
+    )
+    async with context.db.transaction() as session:
+        session.add_all([frame, collection])
+        await session.flush()
+        session.add(scene)
+    return ids
 
 
 async def _understanding(context: Context, stream_id: str) -> str:
@@ -164,13 +199,6 @@ async def _understanding(context: Context, stream_id: str) -> str:
         stream = await session.get_one(Stream, stream_id)
         analyzers = read_analyzers([{"type": "spoken_words"}], None, None)
         return (await understand_stream(session, stream, analyzers, {"segmentation": {}}, None)).id
-
-
-async def _delivery(context: Context, owner: Tenant) -> str:
-    """A webhook of the session's first event, in line before the account's endpoint."""
-    await publish_events(context)
-    async with context.db.transaction() as session:
-        return str(await session.scalar(select(WebhookDelivery.id).limit(1)))
 
 
 async def _delivery(context: Context, owner: Tenant) -> str:

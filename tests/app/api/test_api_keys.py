@@ -23,6 +23,13 @@ LOOKING = {
     ("post", "/collection/{collection_id}/search/v2"),
     ("post", "/video/{video_id}/search"),
     ("post", "/video/{video_id}/search/v2"),
+    *(
+        ("post", f"{of_what}/{verb}")
+        for of_what in ("/video/{video_id}", "/collection/{collection_id}")
+        for verb in ("ask", "query", "aggregate", "semantic-search")
+    ),
+    ("post", "/collection/{collection_id}/search/title"),
+    ("post", "/video/{video_id}/clip"),
     ("post", "/video/{video_id}/stream"),
     ("post", "/compile"),
     ("post", "/image/{image_id}/generate_url"),
