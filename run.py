@@ -55,9 +55,8 @@ CHECKS = (
     ("mypy", "recorder"),
     ("lint-imports",),
 )
-# Two at a time, each with servers of its own: most tests wait rather than work. The tests of a file share
-# captures, so it stays in one piece. `-n0` runs them one by one.
-# Most of the time tests wait for media, which is made as fast as it is played: three on two cores.
+# One more at a time than there are cores, each with servers of its own: most tests wait rather than work. The
+# tests of a file share captures, so it stays in one piece. `-n0` runs them one by one.
 SPLIT = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "loadfile")
 ALONE = ("-n", "0", "--last-failed", "--last-failed-no-failures", "none")
 TESTS_FAILED = 1  # pytest's status; others say that it was interrupted, or could not run

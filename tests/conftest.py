@@ -18,13 +18,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--models"):
-        return
-    for item in items:
+    """Leave out what is asked for alone, and put files that take minutes first: a file goes to one worker of
+    several, which would run on alone with them."""
+    for item in items if not config.getoption("--models") else ():
         if item.get_closest_marker("models"):
             item.add_marker(pytest.mark.skip(reason="downloads 1.1 GB: --models runs it"))
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whole files go to one worker of several: those that take minutes come first, or one runs on alone."""
     items.sort(key=lambda item: not {"flows", "conformance"} & set(item.path.parts))
