@@ -57,7 +57,7 @@ CHECKS = (
 )
 # One more at a time than there are cores, each with servers of its own: most tests wait rather than work. The
 # tests of a file share captures, so it stays in one piece. `-n0` runs them one by one.
-SPLIT = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "loadfile")
+SPLIT = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "loadfile", "--no-loadscope-reorder")
 ALONE = ("-n", "0", "--last-failed", "--last-failed-no-failures", "none")
 TESTS_FAILED = 1  # pytest's status; others say that it was interrupted, or could not run
 FIXES = (("ruff", "check", "--fix", "."), ("ruff", "format", "."))
