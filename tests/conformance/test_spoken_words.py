@@ -60,11 +60,14 @@ def recording_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def recording(pythons: dict[str, Sdk], collection_id: str, recording_file: Path) -> Json:
-    """The recording in the product: `id` and `collection_id`, as snippets take them."""
-    video_id = pythons[NEWEST].run(
-        "emit(conn.get_collection(collection_id).upload(file_path=path, name='Two readings').id)",
-        collection_id=collection_id,
+def recording(pythons: dict[str, Sdk], recording_file: Path) -> Json:
+    """The recording in the product, alone in its collection: `id` and `collection_id`, as snippets take
+    them."""
+    collection_id, video_id = pythons[NEWEST].run(
+        """
+        collection = conn.create_collection("Readings", "of books")
+        emit([collection.id, collection.upload(file_path=path, name="Two readings").id])
+        """,
         path=str(recording_file),
     )
     return {"id": video_id, "collection_id": collection_id}
