@@ -23,6 +23,9 @@ LEAST_CLOSENESS = 0.25
 NEAR_THE_CLOSEST = 0.7
 _LEAST_SHARE = 0.25  # of the answer's words must be the evidence's or the question's
 _SENTENCE = re.compile(r"(?<=[.!?…])\s+")
+# As describing/screens lists the lines of a screen.
+_LABEL = re.compile(r"^(It reads|New is|Shown in between): ")
+_LINE = re.compile(r";\s+(?:[-•*]\s+)?")
 _MARKS = re.compile(r"\s*\[\d+(?:\s*[,–-]\s*\d+)*\]")
 
 _TASK = (
@@ -70,7 +73,7 @@ def quote(sources: Sequence[Source], closeness: Closeness | None) -> Answer:
     sentences = [
         (place, sentence)
         for place, source in enumerate(sources)
-        for sentence in _SENTENCE.split(source.text)
+        for sentence in _sentences(source)
         if sentence.strip()
     ][:MOST_SENTENCES]
     if not sentences:
@@ -117,6 +120,14 @@ async def answer_in_words(
         return None, "The language model's answer says what the evidence does not."
     places = "; ".join(dict.fromkeys(_place(sources[place]) for place in cited[:MOST_QUOTES]))
     return Answer(f"{text} ({places})", tuple(cited)), None
+
+
+def _sentences(source: Source) -> list[str]:
+    """What was said by its sentences; of what was shown each line too, without what tells it."""
+    sentences = _SENTENCE.split(source.text)
+    if source.is_said:
+        return sentences
+    return [line for one in sentences for line in _LINE.split(_LABEL.sub("", one))]
 
 
 def _each_once(chosen: Sequence[tuple[int, str]]) -> list[tuple[int, str]]:

@@ -62,12 +62,13 @@ def read_recorded_extraction(
     extraction_type: str | None, config: dict[str, Any] | None, length_seconds: float
 ) -> Extraction:
     """The same for a recording of this length, with the defaults that the SDKs name: one picture of each
-    scene, the first of a window (contract §2, Videos).
+    scene, the first of a window (contract §2, Videos). Who names nothing at all gets the windows of a stream.
 
     Raises InvalidRequest naming the field.
     """
     given = config or {}
-    found = read_extraction(extraction_type, {"frame_count": 1} | _without_nulls(given))
+    frames = DEFAULT_FRAMES if extraction_type is None and not given else 1
+    found = read_extraction(extraction_type, {"frame_count": frames} | _without_nulls(given))
     if found.type != "time":
         return found
     places = given.get("select_frames") or list(PLACES[:1])

@@ -5,7 +5,7 @@ place in any list counts, that among the words by the share of them that is held
 how likely the query describes them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -130,12 +130,10 @@ async def search_passages(
         .outerjoin(SceneIndex, SceneIndex.id == Passage.index_id)
         .where(score >= question.score_threshold)
         .order_by(fused.c.fused.desc(), score.desc(), Passage.start_us)
-        .limit(limit)
+        .limit(2 * limit)
     )
-    return _within(
-        [_match(row) for row in rows],
-        question.dynamic_score_percentage,
-    )
+    matches = _each_once(_match(row) for row in rows)
+    return _within(matches[:limit], question.dynamic_score_percentage)
 
 
 async def _prepared(session: AsyncSession, query: str) -> list[str]:
@@ -289,6 +287,14 @@ def _fused(words: CTE, meaning: CTE, pictures: CTE) -> CTE:
 def _match(row: Row[Any]) -> Match:
     fields = row._asdict()
     return Match(**fields | {"score": min(1.0, float(row.score))})
+
+
+def _each_once(matches: Iterable[Match]) -> list[Match]:
+    """Without what several indexes of one stream or asset tell alike."""
+    told: dict[tuple[object, ...], Match] = {}
+    for one in matches:
+        told.setdefault((one.stream_id, one.asset_id, one.start_us, one.end_us, one.text), one)
+    return list(told.values())
 
 
 def _within(matches: list[Match], percentage: float | None) -> list[Match]:

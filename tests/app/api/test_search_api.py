@@ -249,6 +249,18 @@ async def test_records_of_indexes_beside_what_was_said(
     assert row == {"start": AT_US / 1e6, "end": AT_US / 1e6 + 10, "data": {"app": "Sheets"}}
 
 
+async def test_what_two_indexes_tell_alike_is_told_once(
+    web: Web, client: httpx.AsyncClient, tenant: Tenant
+) -> None:
+    _, opened = await make_active(web.context, tenant, ("display:1",))
+    for name in ("screens", "others"):
+        index_id = await make_index(web.context, opened["display:1"], name=name)
+        await record(web.context, index_id, "The screen shows a budget.")
+    wanted = {"query": "screen budget", "search_type": "keyword"}
+    answer = data(await client.post(f"/rtstream/{opened['display:1']}/search", json=wanted))
+    assert [one["text"] for one in answer["results"]] == ["The screen shows a budget."]
+
+
 async def test_titles_are_found_by_words_and_by_meaning(
     web: Web, client: httpx.AsyncClient, tenant: Tenant
 ) -> None:

@@ -33,6 +33,12 @@ def test_what_is_far_from_the_question_is_no_answer() -> None:
     assert quote([Source(" ", "Silence", 0.0, is_said=True)], None) == Answer(NOTHING_FOUND, ())
 
 
+def test_of_a_screen_the_line_is_quoted() -> None:
+    shown = "The screen shows “Notes”. It reads: 00:12; - Review moved to Thursday; - Lunch. New is: Lunch."
+    answer = quote([Source(shown, "Demo", 20.0, is_said=False)], about("review"))
+    assert answer.text == "On the screen at 0:20 in “Demo”: Review moved to Thursday"
+
+
 def test_without_meanings_the_best_sources_are_quoted() -> None:
     long = Source("word " * 200, "Talk", 0.0, is_said=True)
     answer = quote([long], None)
