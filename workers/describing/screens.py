@@ -23,6 +23,7 @@ _TITLE_SHARE = 0.14  # a window's title stands in the uppermost part of the scre
 _HEADING_WIDTH = 1.3
 _SAME = 0.84  # two readings of one line differ by a letter or two
 _WORD = re.compile(r"\w{2,}")
+_CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2})?([.,]\d+)?\s*([ap]\.?m\.?)?", re.I)
 _LETTERS = re.compile(r"[^\W\d_]{3,}")
 
 
@@ -147,12 +148,15 @@ def _texts_of(screens: Sequence[Shown]) -> list[str]:
 
 
 def _new(known: Sequence[str], texts: Sequence[str]) -> list[str]:
-    """Those of `texts` that `known` has not, each once, although a reading may be a letter off."""
+    """Those of `texts` that `known` has not, each once, although a reading may be a letter off.
+
+    A clock goes on by itself: nothing is new for it.
+    """
     seen = {_plain(text) for text in known}
     found = []
     for text in texts:
         plain = _plain(text)
-        if plain in seen or any(_alike(plain, other) for other in seen):
+        if _CLOCK.fullmatch(text.strip()) or plain in seen or any(_alike(plain, other) for other in seen):
             continue
         seen.add(plain)
         found.append(text)

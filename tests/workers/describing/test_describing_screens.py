@@ -64,6 +64,14 @@ def test_an_unchanged_screen_says_so() -> None:
     assert described.details["changed"] is False
 
 
+def test_a_clock_that_goes_on_is_nothing_new() -> None:
+    described = describe_screens([screen(*REPORT, "10:42 AM", at_us=1)], screen(*REPORT, "10:41 AM"), None)
+    assert described.details["changed"] is False
+    assert "10:42 AM" in described.text
+    priced = describe_screens([screen(*REPORT, "12.50", at_us=1)], screen(*REPORT, "12.40"), None)
+    assert priced.details["changed"] is True
+
+
 def test_what_came_and_went_in_between_is_told() -> None:
     passing = screen(*REPORT, "Battery is low", at_us=1)
     described = describe_screens([passing, screen(*REPORT, at_us=2)], screen(*REPORT), None)
