@@ -111,7 +111,8 @@ class Viewer:
 def decoded(url: str) -> dict[str, list[float]]:
     """Times of all frames, each of which must decode, by kind."""
     times: dict[str, list[float]] = {}
-    with av.open(url, timeout=30) as container:
+    # From the first segment on: FFmpeg takes a playlist without its end for one to be joined late.
+    with av.open(url, options={"live_start_index": "0"}, timeout=30) as container:
         for packet in container.demux():
             for frame in packet.decode():
                 assert not getattr(frame, "is_corrupt", False)
