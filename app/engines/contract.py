@@ -83,10 +83,6 @@ class ImageTextEngine(Engine, Protocol):
 
         Raises `EngineError`."""
 
-    @property
-    def is_loaded(self) -> bool:
-        """Whether it answers at once, rather than after the many seconds that loading may take."""
-
     def encode_pictures(self, pictures: Sequence[bytes]) -> NDArray[np.float32]:
         """One vector of length 1 for each encoded picture, (pictures, dimensions). Raises `EngineError`."""
 

@@ -94,7 +94,7 @@ async def word_frames(
         prompt,
         extract,
         before=before,
-        pictures=await screen_pictures(context, frame_ids) if pictured else (),
+        pictures=await screen_pictures(context, frame_ids, can_wait=can_wait) if pictured else (),
         limit_seconds=limit_seconds,
     )
     pictures = [seen[screen.frame_id] for screen in shown if screen.frame_id in seen]
@@ -105,7 +105,9 @@ def _followed_this_prompt(record: IndexRecord, index: SceneIndex) -> bool:
     return record.created_at >= index.prompt_changed_at
 
 
-async def screen_pictures(context: Context, frame_ids: Sequence[str]) -> list[bytes]:
+async def screen_pictures(
+    context: Context, frame_ids: Sequence[str], *, can_wait: bool = False
+) -> list[bytes]:
     """The last of these pictures and a few before it as small JPEGs; those that are gone are left out."""
     async with context.db.transaction() as session:
         frames = {frame.id: frame for frame in await screens_of(session, frame_ids)}
@@ -114,7 +116,7 @@ async def screen_pictures(context: Context, frame_ids: Sequence[str]) -> list[by
     for storage_key in at_hand[-MOST_PICTURES:]:
         try:
             picture = b"".join([block async for block in context.storage.read(storage_key)])
-            async with cores:
+            async with cores.turn(can_wait=can_wait):
                 found.append(await asyncio.to_thread(first_picture, picture, max_width=PICTURE_WIDTH))
         except CaptureError as error:
             logger.warning("a picture does not go to the language model: %s", type(error).__name__)

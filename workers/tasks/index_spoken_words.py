@@ -102,6 +102,6 @@ def _cut(path: Path, from_us: int) -> Iterator[Utterance]:
 
 async def _transcribe(context: Context, utterance: Utterance, language: str | None) -> Spoken | None:
     engine = open_speech_engine(context.settings)
-    async with cores:
+    async with cores.turn(can_wait=True):
         transcript = await asyncio.to_thread(engine.transcribe, utterance.samples, language=language)
     return spoken_from(transcript, utterance.started_at_us)

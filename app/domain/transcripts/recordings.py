@@ -3,7 +3,7 @@ what was recorded was transcribed while it was said."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import delete, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
@@ -20,7 +20,6 @@ from app.domain.transcripts.models import TranscribedPiece, Transcription, Utter
 from app.domain.transcripts.service import Spoken, check_language, index_subject
 
 # What search finds at once: a sentence, or several that belong together.
-Segmentation = Literal["sentence", "llm"]
 
 
 async def request_words(

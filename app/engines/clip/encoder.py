@@ -69,10 +69,6 @@ class OpenClip:
     def space(self) -> str:
         return self._loaded.get().space
 
-    @property
-    def is_loaded(self) -> bool:
-        return self._loaded.is_there
-
     def load(self) -> None:
         """Open the model. Raises `ModelMissing`, `EngineFailed`."""
         self._loaded.get()

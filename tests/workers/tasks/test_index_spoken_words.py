@@ -41,12 +41,6 @@ def silence(seconds: float) -> Samples:
     return np.zeros(round(seconds * SAMPLE_RATE_HZ), np.float32)
 
 
-@pytest.fixture(autouse=True)
-def own_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker has one event loop all its life, and each test another."""
-    monkeypatch.setattr(task, "cores", asyncio.Semaphore(2))
-
-
 @dataclass
 class CountedEngine:
     """The real engine, and how much it has heard."""
